@@ -1,0 +1,160 @@
+package schemas
+
+import (
+	"strings"
+
+	"github.com/go-json-experiment/json"
+)
+
+// The rules across members as JSON Schema, in the order of the methods Rules that they mirror. The property
+// test TestValidatorAgreesWithJSONSchema finds a rule that is changed in one of the two places only.
+
+// maybeChild is Person.knownChild.
+const maybeChild = `{"anyOf": [
+	{"properties": {"age_disputed": {"const": true}}, "required": ["age_disputed"]},
+	{"properties": {"age": {"maximum": 17}}, "required": ["age"]},
+	{"properties": {"age_range": {"enum": ["child", "unknown"]}}, "required": ["age_range"]},
+	{"not": {"anyOf": [{"required": ["age"]}, {"required": ["age_range"]}, {"required": ["date_of_birth"]}]}}
+]}`
+
+const onConsent = `{"properties": {"basis": {"const": "consent"}}, "required": ["basis"]}`
+
+func (r *Referral) schemaRules() string {
+	forbidden := make(map[string]any)
+	for _, name := range anonymousForbids {
+		forbidden[name] = false
+	}
+	for part, keeps := range anonymousKeeps {
+		forbidden[part] = object{"propertyNames": object{"enum": keeps}}
+	}
+	forbidden["anonymous"] = object{"properties": object{"age_range": object{"not": object{"enum": []string{"child", "unknown"}}}}}
+	return `[
+	{"oneOf": [{"required": ["person"]}, {"required": ["anonymous"]}]},
+	{
+		"if": {"properties": {"lawful_basis": {"properties": {"basis": {"const": "duty-to-notify"}}, "required": ["basis"]}}, "required": ["lawful_basis"]},
+		"then": {"properties": {"person": false}},
+		"else": {"properties": {"anonymous": false}}
+	},
+	{"if": {"required": ["anonymous"]}, "then": {"properties": ` + mustJSON(forbidden) + `}},
+	{"if": {"required": ["person"]}, "then": {"required": ["needs"]}},
+	{"not": {"properties": {"lawful_basis": ` + onConsent + `, "person": ` + maybeChild + `}, "required": ["lawful_basis", "person"]}},
+	{
+		"if": {"properties": {"person": {"properties": {"contact": {"minProperties": 1}}, "required": ["contact"]}}, "required": ["person"]},
+		"then": {"required": ["safe_contact"]}
+	},
+	` + channel("phones", "may_call") + `,
+	` + channel("emails", "may_email") + `,
+	` + channel("addresses", "may_write") + `,
+	{"properties": {"referrer": {"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}}}
+	]`
+}
+
+// channel says: who gives such a detail says whether it may be used.
+func channel(detail, permission string) string {
+	return strings.NewReplacer("DETAIL", detail, "PERMISSION", permission).Replace(`{
+		"if": {"properties": {
+			"person": {"properties": {"contact": {"required": ["DETAIL"]}}, "required": ["contact"]},
+			"safe_contact": {"not": {"properties": {"do_not_contact": {"const": true}}, "required": ["do_not_contact"]}}
+		}, "required": ["person", "safe_contact"]},
+		"then": {"properties": {"safe_contact": {"required": ["PERMISSION"]}}}
+	}`)
+}
+
+func (b *LawfulBasis) schemaRules() string {
+	papers := make(map[string]any)
+	for _, name := range overrideMembers {
+		papers[name] = false
+	}
+	return `[
+	{
+		"if": ` + onConsent + `,
+		"then": {"properties": ` + mustJSON(papers) + `},
+		"else": {"required": ["reason", "authorised_by"]}
+	},
+	{
+		"if": {"properties": {"basis": {"enum": ["consent", "duty-to-notify"]}}},
+		"else": {"required": ["justification"]}
+	}
+	]`
+}
+
+func (p *Person) schemaRules() string {
+	return `[{"not": {"properties": {"stateless": {"const": true}}, "required": ["stateless", "nationalities"]}}]`
+}
+
+func (s *SafeContact) schemaRules() string {
+	return `[
+	{
+		"if": {"properties": {"do_not_contact": {"const": true}}, "required": ["do_not_contact"]},
+		"then": {"properties": {"may_call": {"const": false}, "may_text": {"const": false}, "may_email": {"const": false},
+			"may_write": {"const": false}, "may_leave_message": {"const": false}}}
+	},
+	{
+		"if": {"properties": {"may_call": {"const": true}}, "required": ["may_call"]},
+		"then": {"required": ["say_if_someone_else_answers"]}
+	}
+	]`
+}
+
+func (r *ReferralResponse) schemaRules() string {
+	var fragments []any
+	for _, outcome := range responseOutcomes() {
+		others := make(map[string]any)
+		for _, name := range responseOnlyWith {
+			others[name] = false
+		}
+		for _, name := range responseMembers[outcome] {
+			delete(others, name)
+		}
+		then := object{"properties": others}
+		switch outcome {
+		case ResponseDeclined:
+			then["required"] = []string{"decline_reason"}
+		case ResponseInformationNeeded:
+			then["required"] = []string{"questions"}
+		case ResponseRedirected:
+			then["required"] = []string{"redirect_to"}
+		}
+		fragments = append(fragments, object{
+			"if":   object{"properties": object{"outcome": object{"const": outcome}}, "required": []string{"outcome"}},
+			"then": then,
+		})
+	}
+	fragments = append(fragments, object{
+		"if":   object{"properties": object{"decline_reason": object{"const": DeclineOther}}, "required": []string{"decline_reason"}},
+		"then": object{"required": []string{"decline_text"}},
+	})
+	return mustJSON(fragments)
+}
+
+func (r *Receipt) schemaRules() string {
+	return `[{"if": {"properties": {"outcome": {"const": "delivered"}}}, "else": {"required": ["code"]}}]`
+}
+
+func (c *Consent) schemaRules() string {
+	return `[
+	{"properties": {"recipients": {"minProperties": 1}}},
+	{"if": {"required": ["expires"]}, "then": {"properties": {"valid_for_days": {"const": 0}}}}
+	]`
+}
+
+func (s *Submission) schemaRules() string {
+	return `[
+	{
+		"if": {"properties": {"referral": {"properties": {"lawful_basis": ` + onConsent + `}, "required": ["lawful_basis"]}}, "required": ["referral"]},
+		"then": {"anyOf": [{"required": ["consent"]}, {"required": ["certificates"]}, {"required": ["thread"]}]}
+	},
+	{
+		"if": {"properties": {"referral": {"required": ["anonymous"]}}, "required": ["referral"]},
+		"then": {"properties": {"consent": false, "certificates": false}}
+	},
+	{"not": {"properties": {"referral": {"properties": {"person": ` + maybeChild + `}, "required": ["person"]}}, "required": ["consent", "referral"]}}
+	]`
+}
+
+// mustJSON encodes what this file builds out of its own words.
+func mustJSON(v any) string {
+	b, err := json.Marshal(v, json.Deterministic(true))
+	must(err)
+	return string(b)
+}

@@ -1,0 +1,167 @@
+package schemas
+
+import (
+	"slices"
+	"time"
+)
+
+// Rules checks what holds across members without a clock.
+func (r *Referral) Rules() (problems []Problem) {
+	add := func(path, rule, hint string) { problems = append(problems, Problem{path, rule, hint}) }
+	duty := r.LawfulBasis.Basis == BasisDutyToNotify
+	switch {
+	case r.Person == nil && r.Anonymous == nil:
+		add("/person", RuleRequired, "say who it is about: person, or anonymous under the duty to notify")
+	case r.Person != nil && r.Anonymous != nil:
+		add("/anonymous", RuleForbidden, "give person or anonymous, not both")
+	}
+	if r.Anonymous != nil && !duty {
+		add("/lawful_basis/basis", RuleDutyToNotify, "only a duty-to-notify referral is anonymous")
+	}
+	if duty && r.Person != nil {
+		add("/person", RuleDutyToNotify, "a duty-to-notify referral does not identify the person; use anonymous")
+	}
+	if r.Anonymous != nil {
+		problems = append(problems, r.identifying()...)
+		if a := r.Anonymous.AgeRange; a == AgeRangeChild || a == AgeRangeUnknown {
+			add("/anonymous/age_range", RuleDutyToNotify, "refer a child, or a person whose age is not known, by person: no consent is needed")
+		}
+	}
+	if r.Person != nil && len(r.Needs) == 0 {
+		add("/needs", RuleRequired, "name at least one need")
+	}
+	if r.Person != nil && r.LawfulBasis.Basis == BasisConsent && r.Person.knownChild() {
+		add("/lawful_basis/basis", RuleChildConsent, "a child, or a person whose age is disputed or unknown, is referred on another basis such as child-safeguarding")
+	}
+	if r.Person != nil && r.Person.Contact.any() && r.SafeContact == nil {
+		add("/safe_contact", RuleRequired, "a contact detail needs safe-contact instructions")
+	}
+	if r.Person != nil && r.Person.Contact != nil && r.SafeContact != nil && !r.SafeContact.DoNotContact {
+		c, s := r.Person.Contact, r.SafeContact
+		if len(c.Phones) > 0 && s.MayCall == nil {
+			add("/safe_contact/may_call", RuleRequired, "say whether the survivor may be called")
+		}
+		if len(c.Emails) > 0 && s.MayEmail == nil {
+			add("/safe_contact/may_email", RuleRequired, "say whether it is safe to e-mail the survivor")
+		}
+		if len(c.Addresses) > 0 && s.MayWrite == nil {
+			add("/safe_contact/may_write", RuleRequired, "say whether it is safe to write to the survivor")
+		}
+	}
+	if r.Referrer.Phone == "" && r.Referrer.Email == "" {
+		add("/referrer/phone", RuleRequired, "give a telephone number or an e-mail address of the referrer")
+	}
+	if r.Person != nil && r.Person.DateOfBirth != "" && r.Exploitation != nil && r.Exploitation.From != "" &&
+		before(string(r.Exploitation.From), string(r.Person.DateOfBirth)) {
+		add("/exploitation/from", RuleDateOrder, "exploitation cannot begin before birth")
+	}
+	return problems
+}
+
+// anonymousForbids are the members of a referral in which a person could be identified.
+var anonymousForbids = []string{
+	"reference", "urgency_reason", "safe_contact", "language", "risk", "dependants", "accessibility", "health",
+	"circumstances", "child", "police", "summary", "summary_categories",
+}
+
+// anonymousKeeps are the members that an anonymous referral may hold of a part that it may have.
+var anonymousKeeps = map[string][]string{
+	"location":     {"country", "region", "setting"},
+	"exploitation": {"types", "sexual", "industries", "controls", "recruitment", "countries", "from", "until", "ongoing", "as_child"},
+	"nrm":          {"wish", "first_responder"},
+}
+
+// identifying returns a problem for every member that is set and could identify an anonymous person.
+// Modern Slavery Act 2015 s.52(3): a notification about an adult must not identify them without consent.
+func (r *Referral) identifying() (problems []Problem) {
+	const hint = "leave it out: an anonymous referral holds nothing that could identify the person"
+	for _, name := range anonymousForbids {
+		if isSet(r, name) {
+			problems = append(problems, Problem{"/" + name, RuleForbidden, hint})
+		}
+	}
+	parts := map[string][]string{"location": setMembers(r.Location), "exploitation": setMembers(r.Exploitation), "nrm": setMembers(r.NRM)}
+	for part, names := range parts {
+		for _, name := range names {
+			if !slices.Contains(anonymousKeeps[part], name) {
+				problems = append(problems, Problem{"/" + part + "/" + name, RuleForbidden, hint})
+			}
+		}
+	}
+	return problems
+}
+
+// RulesAt checks what needs today's date.
+func (r *Referral) RulesAt(now time.Time) (problems []Problem) {
+	add := func(path, rule, hint string) { problems = append(problems, Problem{path, rule, hint}) }
+	if p := r.Person; p != nil {
+		if age, ok := p.DateOfBirth.yearsAt(now); ok {
+			if r.LawfulBasis.Basis == BasisConsent && age < adultAge {
+				add("/person/date_of_birth", RuleChildConsent, "a child is referred on another basis such as child-safeguarding")
+			}
+			// People grow older while messages wait, so only the impossible direction is checked here, and
+			// the other where the referral is written (Submission).
+			if p.Age != nil && *p.Age > age+1 {
+				add("/person/age", RuleContradiction, "the age does not fit the date of birth")
+			}
+			if low, _, ok := p.AgeRange.years(); ok && low > age+1 {
+				add("/person/age_range", RuleContradiction, "the age range does not fit the date of birth")
+			}
+		}
+	}
+	// A day of grace: it is tomorrow already somewhere.
+	today := Date(now.UTC().AddDate(0, 0, 1).Format(time.DateOnly))
+	future := func(path, date string) {
+		if date != "" && before(string(today), date) {
+			add(path, RuleDateFuture, "the date is in the future")
+		}
+	}
+	if r.Person != nil {
+		future("/person/date_of_birth", string(r.Person.DateOfBirth))
+	}
+	if r.Exploitation != nil {
+		future("/exploitation/from", string(r.Exploitation.From))
+		future("/exploitation/until", string(r.Exploitation.Until))
+	}
+	if r.Police != nil {
+		future("/police/reported", string(r.Police.Reported))
+	}
+	if r.NRM != nil {
+		future("/nrm/referred", string(r.NRM.Referred))
+		future("/nrm/reasonable_grounds_on", string(r.NRM.ReasonableOn))
+		future("/nrm/conclusive_grounds_on", string(r.NRM.ConclusiveOn))
+	}
+	return problems
+}
+
+// Rules checks that sharing without consent is reasoned and authorised, and that sharing with consent does not
+// carry the papers of an override (Primero once recorded "overridden" whatever was chosen).
+func (b *LawfulBasis) Rules() (problems []Problem) {
+	if b.Basis == BasisConsent {
+		const hint = "leave it out: consent is the basis and nothing is overridden"
+		for _, name := range overrideMembers {
+			if isSet(b, name) {
+				problems = append(problems, Problem{"/" + name, RuleForbidden, hint})
+			}
+		}
+		return problems
+	}
+	if !Known(b.Basis) {
+		return nil // a broken tag rule already
+	}
+	const hint = "sharing without consent is reasoned and authorised"
+	if b.Reason == "" {
+		problems = append(problems, Problem{"/reason", RuleRequired, hint})
+	}
+	// The duty to notify is the law's own reason, and prose could identify a person who must stay anonymous.
+	if b.Justification == "" && b.Basis != BasisDutyToNotify {
+		problems = append(problems, Problem{"/justification", RuleRequired, hint})
+	}
+	if b.AuthorisedBy == "" {
+		problems = append(problems, Problem{"/authorised_by", RuleRequired, hint + ": name the role of the officer"})
+	}
+	return problems
+}
+
+// overrideMembers are the papers of sharing without consent.
+var overrideMembers = []string{"reason", "justification", "authorised_by"}
