@@ -1,0 +1,160 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// Source says what a delivery hands over.
+type Source string
+
+// An accepted message, or an event.
+const (
+	FromInbox Source = "inbox"
+	FromEvent Source = "event"
+)
+
+// Delivery is one hand-over to one sink.
+type Delivery struct {
+	N        int64
+	Source   Source
+	Ref      string // message or event id
+	Sink     string
+	Urgent   bool
+	Required bool
+	State    string // pending, done, dead
+	Attempts int
+	Due      time.Time
+	Code     string // of the last failure
+	Finished *time.Time
+}
+
+// AddDelivery queues a hand-over; a repeat changes nothing.
+func (tx *Tx) AddDelivery(d *Delivery) error {
+	_, err := tx.exec(`INSERT INTO deliveries (source, ref, sink, urgent, required, due) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING`,
+		string(d.Source), d.Ref, d.Sink, d.Urgent, d.Required, millis(d.Due))
+	if err != nil {
+		return fmt.Errorf("queue delivery: %w", err)
+	}
+	tx.touch(Deliveries)
+	return nil
+}
+
+const deliveryColumns = `n, source, ref, sink, urgent, required, state, attempts, due, code, finished`
+
+func scanDelivery(r row) (*Delivery, error) {
+	var d Delivery
+	var source string
+	var due int64
+	var finished sql.NullInt64
+	if err := r.Scan(&d.N, &source, &d.Ref, &d.Sink, &d.Urgent, &d.Required, &d.State, &d.Attempts, &due, &d.Code, &finished); err != nil {
+		return nil, classify(err)
+	}
+	d.Source, d.Due, d.Finished = Source(source), moment(due), optMoment(finished)
+	return &d, nil
+}
+
+// DueDeliveries returns what a sink should take now of the urgent or of the other ones, in order of arrival.
+func (s *Store) DueDeliveries(ctx context.Context, sink string, urgent bool, now time.Time, limit int) ([]*Delivery, error) {
+	return s.deliveries(ctx, `WHERE state = 'pending' AND sink = ? AND urgent = ? AND due <= ? ORDER BY n LIMIT ?`, sink, urgent, millis(now), limit)
+}
+
+// ListDeliveries returns every hand-over of one message or event.
+func (s *Store) ListDeliveries(ctx context.Context, ref string) ([]*Delivery, error) {
+	return s.deliveries(ctx, `WHERE ref = ? ORDER BY n`, ref)
+}
+
+// DeadDeliveries lists hand-overs that were given up, newest first.
+func (s *Store) DeadDeliveries(ctx context.Context, limit int) ([]*Delivery, error) {
+	return s.deliveries(ctx, `WHERE state = 'dead' ORDER BY n DESC LIMIT ?`, limit)
+}
+
+func (s *Store) deliveries(ctx context.Context, where string, args ...any) ([]*Delivery, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", classify(err))
+	}
+	defer rows.Close()
+	out := []*Delivery{}
+	for rows.Next() {
+		d, err := scanDelivery(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, classify(rows.Err())
+}
+
+// NextDue returns when the sink has something to do next, or nil.
+func (s *Store) NextDue(ctx context.Context, sink string, urgent bool) (*time.Time, error) {
+	var at sql.NullInt64
+	if err := s.read.QueryRowContext(ctx, `SELECT min(due) FROM deliveries WHERE state = 'pending' AND sink = ? AND urgent = ?`, sink, urgent).Scan(&at); err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", classify(err))
+	}
+	return optMoment(at), nil
+}
+
+// PendingSinks lists the sinks that something waits for, so that a sink dropped from the configuration is noticed.
+func (s *Store) PendingSinks(ctx context.Context) (map[string]int, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT sink, count(*) FROM deliveries WHERE state = 'pending' GROUP BY sink`)
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", classify(err))
+	}
+	defer rows.Close()
+	out := map[string]int{}
+	for rows.Next() {
+		var name string
+		var n int
+		if err := rows.Scan(&name, &n); err != nil {
+			return nil, classify(err)
+		}
+		out[name] = n
+	}
+	return out, classify(rows.Err())
+}
+
+// Delivered records that a sink took it. complete is true when, with this, every required sink of an inbox message has:
+// exactly once per message.
+func (tx *Tx) Delivered(n int64, at time.Time) (ref string, complete bool, err error) {
+	var source string
+	err = tx.tx.QueryRowContext(tx.ctx, `UPDATE deliveries SET state = 'done', attempts = attempts + 1, code = '', finished = ? WHERE n = ? AND state <> 'done' RETURNING source, ref`,
+		millis(at), n).Scan(&source, &ref)
+	if err = classify(err); err == ErrNotFound {
+		return "", false, nil // done before: the first time counted
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("record delivery: %w", err)
+	}
+	if Source(source) != FromInbox {
+		return ref, false, nil
+	}
+	complete, err = tx.MarkRouted(ref, at)
+	return ref, complete, err
+}
+
+// MarkRouted marks an inbox message as routed if no required hand-over is left; true the first time that is so.
+func (tx *Tx) MarkRouted(id string, at time.Time) (bool, error) {
+	n, err := tx.exec(`UPDATE inbox SET routed = ? WHERE id = ? AND routed IS NULL AND NOT EXISTS
+		(SELECT 1 FROM deliveries WHERE source = 'inbox' AND ref = inbox.id AND required AND state <> 'done')`, millis(at), id)
+	return n == 1, err
+}
+
+// DeliveryFailed notes a failure and when to try again; dead gives up until a person asks for a retry.
+func (tx *Tx) DeliveryFailed(n int64, due time.Time, code string, dead bool) error {
+	state := "pending"
+	if dead {
+		state = "dead"
+	}
+	_, err := tx.exec(`UPDATE deliveries SET state = ?, attempts = attempts + 1, due = ?, code = ? WHERE n = ? AND state = 'pending'`, state, millis(due), code, n)
+	return err
+}
+
+// RetryDeliveries puts the dead hand-overs of a sink back in the queue and returns how many.
+func (tx *Tx) RetryDeliveries(sink string, at time.Time) (int64, error) {
+	n, err := tx.exec(`UPDATE deliveries SET state = 'pending', attempts = 0, due = ? WHERE sink = ? AND state = 'dead'`, millis(at), sink)
+	tx.touch(Deliveries)
+	return n, err
+}

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"waypost/schemas"
+	"waypost/schemas/envelope"
+)
+
+// Incoming is an accepted message.
+type Incoming struct {
+	N            int64
+	Manifest     envelope.Manifest
+	Note         []byte
+	Body         []byte
+	Wrapped      []byte
+	Received     time.Time
+	StreamSeq    uint64
+	Routed       *time.Time // every required sink has taken it
+	Answered     *time.Time
+	Overdue      *time.Time
+	Certificates []string
+}
+
+// AddIncoming accepts a message once for ever: ErrExists when its id was ever decided.
+func (tx *Tx) AddIncoming(in *Incoming) error {
+	m := &in.Manifest
+	if err := tx.Decide(m.ID, m.From, "accepted", "", in.Received); err != nil {
+		return err
+	}
+	_, err := tx.exec(`INSERT INTO inbox (id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, note, body, wrapped, received, stream_seq)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		m.ID, m.Thread, m.ReplyTo, m.From, string(m.Kind), m.Schema, string(m.Lane), int64(m.Seq), millis(m.Sent), optMillis(m.RespondBy), m.Basis,
+		in.Note, in.Body, in.Wrapped, millis(in.Received), int64(in.StreamSeq))
+	if err != nil {
+		return fmt.Errorf("store incoming: %w", err)
+	}
+	for _, c := range in.Certificates {
+		if err := tx.LinkCertificate(m.ID, c); err != nil {
+			return err
+		}
+	}
+	if m.RespondBy != nil {
+		tx.touch(Clocks)
+	}
+	return nil
+}
+
+// Decide writes the tombstone of a message id; ErrExists when there is one.
+func (tx *Tx) Decide(id, peer, outcome, code string, at time.Time) error {
+	_, err := tx.exec(`INSERT INTO decided (id, peer, outcome, code, at) VALUES (?,?,?,?,?)`, id, peer, outcome, code, millis(at))
+	return err
+}
+
+// Decided returns the first outcome given to a message id, or ErrNotFound.
+func (tx *Tx) Decided(id string) (outcome, code string, err error) {
+	err = tx.tx.QueryRowContext(tx.ctx, `SELECT outcome, code FROM decided WHERE id = ?`, id).Scan(&outcome, &code)
+	return outcome, code, classify(err)
+}
+
+// Gap is a run of sequence numbers that were never seen.
+type Gap struct {
+	Peer    string
+	Lane    schemas.Lane
+	Seq     uint64
+	Noticed time.Time
+}
+
+// gapMax bounds what one hostile number can make us write down.
+const gapMax = 1000
+
+// Saw records a sequence number of (peer, lane) and returns the numbers newly found missing before it, at most gapMax.
+func (tx *Tx) Saw(peer string, lane schemas.Lane, seq uint64, at time.Time) ([]uint64, error) {
+	var last int64
+	err := classify(tx.tx.QueryRowContext(tx.ctx, `SELECT last FROM sequences WHERE direction = 'in' AND peer = ? AND lane = ?`, peer, string(lane)).Scan(&last))
+	if err != nil && err != ErrNotFound {
+		return nil, err
+	}
+	if int64(seq) <= last {
+		_, err := tx.exec(`DELETE FROM gaps WHERE peer = ? AND lane = ? AND seq = ?`, peer, string(lane), int64(seq))
+		return nil, err
+	}
+	var missing []uint64
+	for n := uint64(last) + 1; n < seq && len(missing) < gapMax; n++ {
+		missing = append(missing, n)
+		if _, err := tx.exec(`INSERT OR IGNORE INTO gaps (peer, lane, seq, noticed) VALUES (?,?,?,?)`, peer, string(lane), int64(n), millis(at)); err != nil {
+			return nil, err
+		}
+	}
+	_, err = tx.exec(`INSERT INTO sequences (direction, peer, lane, last) VALUES ('in', ?, ?, ?)
+		ON CONFLICT (direction, peer, lane) DO UPDATE SET last = excluded.last`, peer, string(lane), int64(seq))
+	return missing, err
+}
+
+// Gaps lists the sequence numbers still missing.
+func (s *Store) Gaps(ctx context.Context) ([]Gap, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT peer, lane, seq, noticed FROM gaps ORDER BY peer, lane, seq LIMIT 1000`)
+	if err != nil {
+		return nil, fmt.Errorf("list gaps: %w", classify(err))
+	}
+	defer rows.Close()
+	out := []Gap{}
+	for rows.Next() {
+		var g Gap
+		var lane string
+		var seq, at int64
+		if err := rows.Scan(&g.Peer, &lane, &seq, &at); err != nil {
+			return nil, fmt.Errorf("list gaps: %w", err)
+		}
+		g.Lane, g.Seq, g.Noticed = schemas.Lane(lane), uint64(seq), moment(at)
+		out = append(out, g)
+	}
+	return out, classify(rows.Err())
+}
+
+const inboxColumns = `n, id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, note, body, wrapped, received, stream_seq, routed, answered, overdue`
+
+var inboxList = strings.Replace(inboxColumns, "note, body, wrapped", "NULL, NULL, NULL", 1)
+
+func scanIncoming(r row, self string) (*Incoming, error) {
+	in := &Incoming{}
+	m := &in.Manifest
+	var sent, received, stream, seq int64
+	var respond, routed, answered, overdue sql.NullInt64
+	var kind, lane string
+	err := r.Scan(&in.N, &m.ID, &m.Thread, &m.ReplyTo, &m.From, &kind, &m.Schema, &lane, &seq, &sent, &respond, &m.Basis,
+		&in.Note, &in.Body, &in.Wrapped, &received, &stream, &routed, &answered, &overdue)
+	if err != nil {
+		return nil, classify(err)
+	}
+	m.Type, m.To = envelope.ManifestType, self
+	m.Kind, m.Lane, m.Seq = schemas.Kind(kind), schemas.Lane(lane), uint64(seq)
+	m.Sent, m.RespondBy = moment(sent), optMoment(respond)
+	in.Received, in.StreamSeq = moment(received), uint64(stream)
+	in.Routed, in.Answered, in.Overdue = optMoment(routed), optMoment(answered), optMoment(overdue)
+	return in, nil
+}
+
+// Incoming returns one accepted message with its body.
+func (s *Store) Incoming(ctx context.Context, self, id string) (*Incoming, error) {
+	in, err := scanIncoming(s.read.QueryRowContext(ctx, `SELECT `+inboxColumns+` FROM inbox WHERE id = ?`, id), self)
+	if err != nil {
+		return nil, err
+	}
+	in.Certificates, err = s.messageCertificates(ctx, id)
+	return in, err
+}
+
+// ListIncoming lists accepted messages, newest first, without bodies. open keeps only those whose response clock still
+// runs or ran out unanswered.
+func (s *Store) ListIncoming(ctx context.Context, self string, open bool, p Page) ([]*Incoming, error) {
+	before, limit := p.bounds()
+	q := `SELECT ` + inboxList + ` FROM inbox WHERE n < ?`
+	if open {
+		q += ` AND respond_by IS NOT NULL AND answered IS NULL`
+	}
+	rows, err := s.read.QueryContext(ctx, q+` ORDER BY n DESC LIMIT ?`, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list inbox: %w", classify(err))
+	}
+	defer rows.Close()
+	out := []*Incoming{}
+	for rows.Next() {
+		in, err := scanIncoming(rows, self)
+		if err != nil {
+			return nil, fmt.Errorf("list inbox: %w", err)
+		}
+		out = append(out, in)
+	}
+	return out, classify(rows.Err())
+}
+
+// AnsweredIncoming stops the response clock of a referral we received.
+func (tx *Tx) AnsweredIncoming(id string, at time.Time) error {
+	_, err := tx.exec(`UPDATE inbox SET answered = ? WHERE id = ? AND answered IS NULL`, millis(at), id)
+	return err
+}
+
+// IncomingManifest returns what the manifest of an accepted message says, inside an update.
+func (tx *Tx) IncomingManifest(id, self string) (*envelope.Manifest, error) {
+	in, err := scanIncoming(tx.tx.QueryRowContext(tx.ctx, `SELECT `+inboxList+` FROM inbox WHERE id = ?`, id), self)
+	if err != nil {
+		return nil, fmt.Errorf("read message %s: %w", id, err)
+	}
+	return &in.Manifest, nil
+}

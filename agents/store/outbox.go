@@ -1,0 +1,237 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"waypost/schemas"
+	"waypost/schemas/envelope"
+)
+
+// State is how far an outgoing message has come. It says what is known, never what is likely.
+type State string
+
+// What is known of an outgoing message: Pending is durable here and nowhere else; Published is stored by the broker, not
+// yet collected; the others are the recipient's own signed word.
+const (
+	Pending   State = "pending"
+	Published State = "published"
+)
+
+// Outgoing is a message or receipt on its way out.
+type Outgoing struct {
+	N            int64
+	Manifest     envelope.Manifest
+	Note         []byte
+	Body         []byte // as it travels; nil for receipts
+	Wrapped      []byte // file key of Body under the at-rest key
+	State        State
+	Hold         string // why it is not leaving: "quota", "offline"…; a code
+	Published    *time.Time
+	StreamSeq    uint64
+	Receipt      schemas.Outcome
+	ReceiptCode  string
+	ReceiptAt    *time.Time
+	Answered     *time.Time
+	Overdue      *time.Time
+	Certificates []string
+}
+
+// Raw is the NATS payload.
+func (o *Outgoing) Raw() []byte { return append(append([]byte(nil), o.Note...), o.Body...) }
+
+// Signer turns a numbered manifest and its body into the whole envelope.
+type Signer func(m envelope.Manifest, body []byte) ([]byte, error)
+
+func outboxTopic(l schemas.Lane) Topic { return Topic("outbox-" + string(l)) }
+
+// AddOutgoing takes the next sequence number for (to, lane), has the manifest signed and stores it. The number is taken
+// in the same transaction: a message that is not stored leaves no hole.
+func (tx *Tx) AddOutgoing(o *Outgoing, sign Signer) error {
+	m := &o.Manifest
+	seq, err := tx.nextSeq(m.To, m.Lane)
+	if err != nil {
+		return fmt.Errorf("number message: %w", err)
+	}
+	m.Seq = seq
+	raw, err := sign(*m, o.Body)
+	if err != nil {
+		return fmt.Errorf("sign message: %w", err)
+	}
+	env, err := envelope.Parse(raw)
+	if err != nil {
+		return fmt.Errorf("check own envelope: %w", err)
+	}
+	o.Manifest, o.Note, o.State = env.Manifest, env.Note, Pending
+	m = &o.Manifest
+	_, err = tx.exec(`INSERT INTO outbox (id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, outcome, code, note, body, wrapped)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		m.ID, m.Thread, m.ReplyTo, m.To, string(m.Kind), m.Schema, string(m.Lane), int64(m.Seq), millis(m.Sent), optMillis(m.RespondBy),
+		m.Basis, string(m.Outcome), m.Code, o.Note, o.Body, o.Wrapped)
+	if err != nil {
+		return fmt.Errorf("store message: %w", err)
+	}
+	for _, c := range o.Certificates {
+		if err := tx.LinkCertificate(m.ID, c); err != nil {
+			return err
+		}
+	}
+	tx.touch(outboxTopic(m.Lane))
+	if m.RespondBy != nil {
+		tx.touch(Clocks)
+	}
+	return nil
+}
+
+func (tx *Tx) nextSeq(peer string, lane schemas.Lane) (uint64, error) {
+	var seq int64
+	err := tx.tx.QueryRowContext(tx.ctx, `INSERT INTO sequences (direction, peer, lane, last) VALUES ('out', ?, ?, 1)
+		ON CONFLICT (direction, peer, lane) DO UPDATE SET last = last + 1 RETURNING last`, peer, string(lane)).Scan(&seq)
+	return uint64(seq), classify(err)
+}
+
+const outboxColumns = `n, id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, outcome, code,
+	note, body, wrapped, state, hold, published, stream_seq, receipt, receipt_code, receipt_at, answered, overdue`
+
+// outboxList leaves the blobs out: a list of a thousand messages must not read a thousand bodies.
+var outboxList = strings.Replace(outboxColumns, "note, body, wrapped", "NULL, NULL, NULL", 1)
+
+type row interface{ Scan(...any) error }
+
+func scanOutgoing(r row, self string) (*Outgoing, error) {
+	o := &Outgoing{}
+	m := &o.Manifest
+	var sent int64
+	var respond, published, stream, receipt, answered, overdue sql.NullInt64
+	var kind, lane, outcome, state, rec string
+	var seq int64
+	err := r.Scan(&o.N, &m.ID, &m.Thread, &m.ReplyTo, &m.To, &kind, &m.Schema, &lane, &seq, &sent, &respond, &m.Basis, &outcome, &m.Code,
+		&o.Note, &o.Body, &o.Wrapped, &state, &o.Hold, &published, &stream, &rec, &o.ReceiptCode, &receipt, &answered, &overdue)
+	if err != nil {
+		return nil, classify(err)
+	}
+	m.Type, m.From = envelope.ManifestType, self
+	m.Kind, m.Lane, m.Seq, m.Outcome = schemas.Kind(kind), schemas.Lane(lane), uint64(seq), schemas.Outcome(outcome)
+	m.Sent, m.RespondBy = moment(sent), optMoment(respond)
+	o.State, o.Receipt, o.StreamSeq = State(state), schemas.Outcome(rec), uint64(stream.Int64)
+	o.Published, o.ReceiptAt, o.Answered, o.Overdue = optMoment(published), optMoment(receipt), optMoment(answered), optMoment(overdue)
+	return o, nil
+}
+
+// PendingOutgoing returns what waits in a lane, oldest first, passing over the peers named (those held back).
+func (s *Store) PendingOutgoing(ctx context.Context, lane schemas.Lane, limit int, except []string) ([]*Outgoing, error) {
+	q := `SELECT ` + outboxColumns + ` FROM outbox WHERE state = 'pending' AND lane = ?`
+	args := []any{string(lane)}
+	if len(except) > 0 {
+		q += ` AND peer NOT IN (?` + strings.Repeat(",?", len(except)-1) + `)`
+		for _, p := range except {
+			args = append(args, p)
+		}
+	}
+	rows, err := s.read.QueryContext(ctx, q+` ORDER BY n LIMIT ?`, append(args, limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", classify(err))
+	}
+	defer rows.Close()
+	var out []*Outgoing
+	for rows.Next() {
+		o, err := scanOutgoing(rows, "")
+		if err != nil {
+			return nil, fmt.Errorf("read outbox: %w", err)
+		}
+		out = append(out, o)
+	}
+	return out, classify(rows.Err())
+}
+
+// Published records that the broker has stored these messages.
+func (tx *Tx) Published(ids []string, seqs []uint64, at time.Time) error {
+	for i, id := range ids {
+		n, err := tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ? WHERE id = ? AND state = 'pending'`,
+			millis(at), int64(seqs[i]), id)
+		if err != nil {
+			return fmt.Errorf("mark published: %w", err)
+		}
+		if n == 0 {
+			continue
+		}
+		if _, err := tx.exec(`INSERT INTO events (id, thread, message, kind, type, peer, at)
+			SELECT ?, thread, id, kind, ?, peer, ? FROM outbox WHERE id = ? AND kind <> 'receipt'`,
+			schemas.NewMessageID(), EventPublished, millis(at), id); err != nil {
+			return fmt.Errorf("record published: %w", err)
+		}
+	}
+	return nil
+}
+
+// Hold says why messages to a peer in a lane are not leaving; an empty code releases them.
+func (tx *Tx) Hold(peer string, lane schemas.Lane, code string) error {
+	_, err := tx.exec(`UPDATE outbox SET hold = ? WHERE state = 'pending' AND peer = ? AND lane = ? AND hold <> ?`, code, peer, string(lane), code)
+	return err
+}
+
+// Outgoing returns one message with its body.
+func (s *Store) Outgoing(ctx context.Context, self, id string) (*Outgoing, error) {
+	o, err := scanOutgoing(s.read.QueryRowContext(ctx, `SELECT `+outboxColumns+` FROM outbox WHERE id = ?`, id), self)
+	if err != nil {
+		return nil, err
+	}
+	o.Certificates, err = s.messageCertificates(ctx, id)
+	return o, err
+}
+
+// Page bounds a list: at most Limit rows older than Before (0: from the newest).
+type Page struct {
+	Before int64
+	Limit  int
+}
+
+func (p Page) bounds() (int64, int) {
+	if p.Before <= 0 {
+		p.Before = 1 << 62
+	}
+	return p.Before, min(max(p.Limit, 1), 500)
+}
+
+// ListOutgoing lists messages (not receipts), newest first, without bodies.
+func (s *Store) ListOutgoing(ctx context.Context, self string, p Page) ([]*Outgoing, error) {
+	before, limit := p.bounds()
+	rows, err := s.read.QueryContext(ctx, `SELECT `+outboxList+` FROM outbox WHERE n < ? AND kind <> 'receipt' ORDER BY n DESC LIMIT ?`, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list outbox: %w", classify(err))
+	}
+	defer rows.Close()
+	out := []*Outgoing{}
+	for rows.Next() {
+		o, err := scanOutgoing(rows, self)
+		if err != nil {
+			return nil, fmt.Errorf("list outbox: %w", err)
+		}
+		out = append(out, o)
+	}
+	return out, classify(rows.Err())
+}
+
+// AnsweredOutgoing stops the response clock of a referral we sent.
+func (tx *Tx) AnsweredOutgoing(id, peer string, at time.Time) error {
+	_, err := tx.exec(`UPDATE outbox SET answered = ? WHERE id = ? AND peer = ? AND answered IS NULL`, millis(at), id, peer)
+	return err
+}
+
+// SentRef is what identifies a message we sent.
+type SentRef struct {
+	Peer, Thread string
+	Kind         schemas.Kind
+}
+
+// Sent looks a message of ours up; ErrNotFound when we never sent it.
+func (tx *Tx) Sent(id string) (SentRef, error) {
+	var r SentRef
+	var kind string
+	err := tx.tx.QueryRowContext(tx.ctx, `SELECT peer, thread, kind FROM outbox WHERE id = ?`, id).Scan(&r.Peer, &r.Thread, &kind)
+	r.Kind = schemas.Kind(kind)
+	return r, classify(err)
+}

@@ -1,0 +1,177 @@
+-- Version 1. Nothing in this file may hold payload text: bodies arrive sealed, certificates and problem lists locked
+-- under the vault's at-rest key. Times are Unix milliseconds, UTC.
+
+CREATE TABLE outbox (
+  n           INTEGER PRIMARY KEY AUTOINCREMENT,
+  id          TEXT NOT NULL UNIQUE,
+  thread      TEXT NOT NULL,
+  reply_to    TEXT NOT NULL DEFAULT '',
+  peer        TEXT NOT NULL,
+  kind        TEXT NOT NULL,
+  schema      TEXT NOT NULL,
+  lane        TEXT NOT NULL,
+  seq         INTEGER NOT NULL,
+  sent        INTEGER NOT NULL,
+  respond_by  INTEGER,
+  basis       TEXT NOT NULL DEFAULT '',
+  outcome     TEXT NOT NULL DEFAULT '',
+  code        TEXT NOT NULL DEFAULT '',
+  note        BLOB NOT NULL,
+  body        BLOB,
+  wrapped     BLOB,
+  state       TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending','published')),
+  hold        TEXT NOT NULL DEFAULT '',
+  published   INTEGER,
+  stream_seq  INTEGER,
+  receipt     TEXT NOT NULL DEFAULT '',
+  receipt_code TEXT NOT NULL DEFAULT '',
+  receipt_at  INTEGER,
+  answered    INTEGER,
+  overdue     INTEGER,
+  UNIQUE (peer, lane, seq)
+) STRICT;
+CREATE INDEX outbox_pending ON outbox (lane, n) WHERE state = 'pending';
+CREATE INDEX outbox_thread ON outbox (thread, n);
+CREATE INDEX outbox_clock ON outbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL;
+
+CREATE TABLE inbox (
+  n           INTEGER PRIMARY KEY AUTOINCREMENT,
+  id          TEXT NOT NULL UNIQUE,
+  thread      TEXT NOT NULL,
+  reply_to    TEXT NOT NULL DEFAULT '',
+  peer        TEXT NOT NULL,
+  kind        TEXT NOT NULL,
+  schema      TEXT NOT NULL,
+  lane        TEXT NOT NULL,
+  seq         INTEGER NOT NULL,
+  sent        INTEGER NOT NULL,
+  respond_by  INTEGER,
+  basis       TEXT NOT NULL DEFAULT '',
+  note        BLOB NOT NULL,
+  body        BLOB,
+  wrapped     BLOB,
+  received    INTEGER NOT NULL,
+  stream_seq  INTEGER NOT NULL,
+  routed      INTEGER,
+  answered    INTEGER,
+  overdue     INTEGER
+) STRICT;
+CREATE INDEX inbox_thread ON inbox (thread, n);
+CREATE INDEX inbox_clock ON inbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL;
+
+-- Every message id ever decided, for ever: a replay is recognised even after the message itself was erased.
+CREATE TABLE decided (
+  id       TEXT PRIMARY KEY,
+  peer     TEXT NOT NULL,
+  outcome  TEXT NOT NULL,
+  code     TEXT NOT NULL DEFAULT '',
+  at       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE quarantine (
+  n          INTEGER PRIMARY KEY AUTOINCREMENT,
+  digest     BLOB NOT NULL UNIQUE,
+  id         TEXT NOT NULL DEFAULT '',
+  thread     TEXT NOT NULL DEFAULT '',
+  peer       TEXT NOT NULL,
+  lane       TEXT NOT NULL,
+  kind       TEXT NOT NULL DEFAULT '',
+  code       TEXT NOT NULL,
+  verified   INTEGER NOT NULL,
+  problems   BLOB,
+  raw        BLOB NOT NULL,
+  received   INTEGER NOT NULL,
+  stream_seq INTEGER NOT NULL
+) STRICT;
+
+-- What came back about what we sent: the signed receipt itself is kept, it is evidence.
+CREATE TABLE receipts (
+  id       TEXT PRIMARY KEY,
+  message  TEXT NOT NULL,
+  peer     TEXT NOT NULL,
+  outcome  TEXT NOT NULL,
+  code     TEXT NOT NULL DEFAULT '',
+  sent     INTEGER NOT NULL,
+  received INTEGER NOT NULL,
+  note     BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX receipts_message ON receipts (message);
+
+-- Last sequence number given to, and highest seen from, each (peer, lane).
+CREATE TABLE sequences (
+  direction TEXT NOT NULL CHECK (direction IN ('out','in')),
+  peer      TEXT NOT NULL,
+  lane      TEXT NOT NULL,
+  last      INTEGER NOT NULL,
+  PRIMARY KEY (direction, peer, lane)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE gaps (
+  peer    TEXT NOT NULL,
+  lane    TEXT NOT NULL,
+  seq     INTEGER NOT NULL,
+  noticed INTEGER NOT NULL,
+  PRIMARY KEY (peer, lane, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE events (
+  n       INTEGER PRIMARY KEY AUTOINCREMENT,
+  id      TEXT NOT NULL UNIQUE,
+  thread  TEXT NOT NULL DEFAULT '',
+  message TEXT NOT NULL DEFAULT '',
+  kind    TEXT NOT NULL DEFAULT '',
+  type    TEXT NOT NULL,
+  peer    TEXT NOT NULL DEFAULT '',
+  code    TEXT NOT NULL DEFAULT '',
+  at      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX events_thread ON events (thread, n);
+
+CREATE TABLE deliveries (
+  n        INTEGER PRIMARY KEY AUTOINCREMENT,
+  source   TEXT NOT NULL CHECK (source IN ('inbox','event')),
+  ref      TEXT NOT NULL,
+  sink     TEXT NOT NULL,
+  urgent   INTEGER NOT NULL,
+  required INTEGER NOT NULL,
+  state    TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending','done','dead')),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  due      INTEGER NOT NULL,
+  code     TEXT NOT NULL DEFAULT '',
+  finished INTEGER,
+  UNIQUE (source, ref, sink)
+) STRICT;
+CREATE INDEX deliveries_due ON deliveries (sink, urgent, due) WHERE state = 'pending';
+
+CREATE TABLE certificates (
+  id       TEXT PRIMARY KEY,
+  issuer   TEXT NOT NULL,
+  received INTEGER NOT NULL,
+  locked   BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE message_certificates (
+  message     TEXT NOT NULL,
+  certificate TEXT NOT NULL,
+  PRIMARY KEY (message, certificate)
+) STRICT, WITHOUT ROWID;
+
+-- Keyed hashes of what the caller sent, never the thing itself.
+CREATE TABLE idempotency (
+  key     BLOB PRIMARY KEY,
+  request BLOB NOT NULL,
+  message TEXT NOT NULL,
+  at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tokens (
+  name    TEXT PRIMARY KEY,
+  hash    BLOB NOT NULL UNIQUE,
+  scopes  TEXT NOT NULL,
+  created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE directory (
+  key   TEXT PRIMARY KEY,
+  note  BLOB NOT NULL
+) STRICT, WITHOUT ROWID;

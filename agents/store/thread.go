@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"waypost/schemas"
+)
+
+// What happened to a message, as the agency's own history and systems see it. Names follow CloudEvents' reverse-noun
+// habit so that a rule can pick them; none carries payload.
+const (
+	EventSubmitted         = "waypost.message.submitted"
+	EventPublished         = "waypost.message.published"
+	EventReceived          = "waypost.message.received"
+	EventRouted            = "waypost.message.routed"
+	EventQuarantined       = "waypost.message.quarantined"
+	EventReceipt           = "waypost.receipt.received"
+	EventOverdue           = "waypost.referral.overdue"
+	EventGap               = "waypost.sequence.gap"
+	EventSinkDead          = "waypost.sink.dead-letter"
+	EventDirectoryExpired  = "waypost.directory.expired"
+	EventDirectoryRollback = "waypost.directory.rollback"
+)
+
+// Event is one line of an agency's history.
+type Event struct {
+	N       int64
+	ID      string
+	Thread  string
+	Message string
+	Kind    schemas.Kind
+	Type    string
+	Peer    string
+	Code    string
+	At      time.Time
+}
+
+// AddEvent appends to the history. An event id makes it idempotent: ErrExists the second time.
+func (tx *Tx) AddEvent(e *Event) error {
+	if e.ID == "" {
+		e.ID = schemas.NewMessageID()
+	}
+	_, err := tx.exec(`INSERT INTO events (id, thread, message, kind, type, peer, code, at) VALUES (?,?,?,?,?,?,?,?)`,
+		e.ID, e.Thread, e.Message, string(e.Kind), e.Type, e.Peer, e.Code, millis(e.At))
+	if err != nil {
+		return fmt.Errorf("add event: %w", err)
+	}
+	return nil
+}
+
+// History returns what happened in a thread, oldest first; ErrNotFound for a thread never seen.
+func (s *Store) History(ctx context.Context, thread string) ([]Event, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT n, id, thread, message, kind, type, peer, code, at FROM events WHERE thread = ? ORDER BY n LIMIT 5000`, thread)
+	if err != nil {
+		return nil, fmt.Errorf("read history: %w", classify(err))
+	}
+	defer rows.Close()
+	var out []Event
+	for rows.Next() {
+		e, err := scanEvent(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *e)
+	}
+	if len(out) == 0 && rows.Err() == nil {
+		return nil, ErrNotFound
+	}
+	return out, classify(rows.Err())
+}
+
+// Event returns one event.
+func (s *Store) Event(ctx context.Context, id string) (*Event, error) {
+	return scanEvent(s.read.QueryRowContext(ctx, `SELECT n, id, thread, message, kind, type, peer, code, at FROM events WHERE id = ?`, id))
+}
+
+func scanEvent(r row) (*Event, error) {
+	var e Event
+	var at int64
+	var kind string
+	if err := r.Scan(&e.N, &e.ID, &e.Thread, &e.Message, &kind, &e.Type, &e.Peer, &e.Code, &at); err != nil {
+		return nil, classify(err)
+	}
+	e.Kind, e.At = schemas.Kind(kind), moment(at)
+	return &e, nil
+}
+
+// Clock is a referral whose answer is due.
+type Clock struct {
+	ID, Thread, Peer string
+	Kind             schemas.Kind
+	RespondBy        time.Time
+	Ours             bool // we sent it and wait; otherwise they wait for us
+}
+
+// NextClock returns the earliest running response clock, or nil.
+func (s *Store) NextClock(ctx context.Context) (*time.Time, error) {
+	var at sql.NullInt64
+	err := s.read.QueryRowContext(ctx, `SELECT min(respond_by) FROM (
+		SELECT min(respond_by) AS respond_by FROM outbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL
+		UNION ALL SELECT min(respond_by) FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL)`).Scan(&at)
+	if err != nil {
+		return nil, fmt.Errorf("read clocks: %w", classify(err))
+	}
+	return optMoment(at), nil
+}
+
+// RunOut marks every response clock that has passed and returns them; each is returned once, ever.
+func (tx *Tx) RunOut(now time.Time, limit int) ([]Clock, error) {
+	var out []Clock
+	for _, table := range []string{"outbox", "inbox"} {
+		rows, err := tx.tx.QueryContext(tx.ctx, `UPDATE `+table+` SET overdue = ? WHERE n IN (SELECT n FROM `+table+`
+			WHERE respond_by IS NOT NULL AND respond_by < ? AND answered IS NULL AND overdue IS NULL LIMIT ?)
+			RETURNING id, thread, peer, kind, respond_by`, millis(now), millis(now), limit)
+		if err != nil {
+			return nil, fmt.Errorf("run clocks: %w", classify(err))
+		}
+		for rows.Next() {
+			c := Clock{Ours: table == "outbox"}
+			var kind string
+			var by int64
+			if err := rows.Scan(&c.ID, &c.Thread, &c.Peer, &kind, &by); err != nil {
+				rows.Close()
+				return nil, classify(err)
+			}
+			c.Kind, c.RespondBy = schemas.Kind(kind), moment(by)
+			out = append(out, c)
+		}
+		if err := rows.Close(); err != nil {
+			return nil, classify(err)
+		}
+		if err := rows.Err(); err != nil {
+			return nil, classify(err)
+		}
+	}
+	return out, nil
+}
