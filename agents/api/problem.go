@@ -1,0 +1,108 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+
+	"waypost/schemas"
+)
+
+// Problem is what a refused caller gets (RFC 9457, application/problem+json). Nothing in it is taken from the input.
+type Problem struct {
+	Type     string            `json:"type" doc:"urn:waypost:problem:<code>"`
+	Title    string            `json:"title"`
+	Status   int               `json:"status"`
+	Code     string            `json:"code" doc:"What machines should look at"`
+	Detail   string            `json:"detail,omitempty" doc:"One sentence for people"`
+	Hint     string            `json:"hint,omitempty" doc:"What to do next"`
+	Problems []schemas.Problem `json:"problems,omitempty" doc:"Which field breaks which rule"`
+}
+
+// Error makes a Problem usable as a huma error.
+func (p *Problem) Error() string { return p.Code }
+
+// GetStatus is the HTTP status.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType is RFC 9457's.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+func problemOf(e *Error) *Problem {
+	return &Problem{Type: "urn:waypost:problem:" + e.Code, Title: http.StatusText(e.Status), Status: e.Status, Code: e.Code,
+		Detail: e.Sentence, Hint: e.Hint, Problems: e.Problems}
+}
+
+func writeProblem(w http.ResponseWriter, e *Error) {
+	p := problemOf(e)
+	body, err := json.Marshal(p)
+	if err != nil {
+		http.Error(w, "internal", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(body)
+}
+
+// fail turns whatever a Service returned into what the caller may know.
+func (s *server) fail(operation string, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		if e.Cause != nil {
+			s.log.Warn("request refused", "code", e.Code, "operation", operation, "err", e.Cause)
+		}
+		return problemOf(e)
+	}
+	var bad *schemas.InvalidError
+	if errors.As(err, &bad) {
+		return problemOf(invalid(bad))
+	}
+	s.log.Error("request failed", "code", "internal", "operation", operation, "err", err)
+	return problemOf(&Error{Status: http.StatusInternalServerError, Code: "internal", Sentence: "Something went wrong inside the agent.", Hint: "Its log has an entry. The same Idempotency-Key makes it safe to try again."})
+}
+
+func invalid(bad *schemas.InvalidError) *Error {
+	if bad.Has("too_large") {
+		return tooLarge()
+	}
+	return &Error{Status: http.StatusUnprocessableEntity, Code: "invalid", Sentence: "The document breaks a rule; nothing was stored or sent.",
+		Hint: "Mend the fields named in problems and send it again.", Problems: bad.Problems}
+}
+
+func tooLarge() *Error {
+	return &Error{Status: http.StatusRequestEntityTooLarge, Code: "too-large", Sentence: "The document is larger than a message may be.", Hint: "Shorten the texts; the limit is 1 MiB."}
+}
+
+// problemTransformer replaces huma's own error documents: they repeat the value that was wrong.
+func problemTransformer(_ huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	e := &Error{Status: m.Status, Code: "bad-request", Sentence: "The request cannot be understood.", Hint: "GET /openapi.json describes it."}
+	switch m.Status {
+	case http.StatusRequestEntityTooLarge:
+		e = tooLarge()
+	case http.StatusUnsupportedMediaType:
+		e.Code, e.Sentence = "unsupported-media-type", "The body must be application/json."
+	case http.StatusRequestTimeout:
+		e.Code, e.Sentence = "timeout", "The body did not arrive in time."
+	case http.StatusInternalServerError:
+		e.Code, e.Sentence, e.Hint = "internal", "Something went wrong inside the agent.", "Its log has an entry."
+	}
+	for _, d := range m.Errors {
+		e.Problems = append(e.Problems, schemas.Problem{Path: d.Location, Rule: "invalid"})
+	}
+	return problemOf(e), nil
+}
+
+// format is huma's JSON, strict and deterministic. Bodies of requests do not come this way: they are decoded from their raw
+// bytes by package schemas.
+var format = huma.Format{
+	Marshal:   func(w io.Writer, v any) error { return json.MarshalWrite(w, v, json.Deterministic(true)) },
+	Unmarshal: func(data []byte, v any) error { return json.Unmarshal(data, v, json.RejectUnknownMembers(true)) },
+}

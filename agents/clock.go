@@ -1,0 +1,105 @@
+package agents
+
+import (
+	"context"
+	"time"
+
+	"waypost/agents/store"
+	"waypost/schemas"
+)
+
+// clockPoll bounds how long a changed system clock goes unnoticed.
+const clockPoll = 15 * time.Second
+
+// runClocks marks referrals whose answer is overdue, ours and theirs, each once for ever: the mark is in the store, so a
+// restart neither forgets nor repeats it.
+func (a *Agent) runClocks(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := a.tick(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("response clocks not run", "err", err)
+			pause(ctx, time.Second)
+			continue
+		}
+		wait := clockPoll
+		if next, err := a.store.NextClock(ctx); err == nil && next != nil {
+			wait = min(max(next.Sub(a.now()), time.Millisecond), clockPoll)
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		case <-a.store.Woken(store.Clocks):
+		}
+		t.Stop()
+	}
+}
+
+// tick marks everything that has run out by now.
+func (a *Agent) tick(ctx context.Context) error {
+	now := a.now()
+	next, err := a.store.NextClock(ctx)
+	if err != nil {
+		return err
+	}
+	if next != nil && next.Before(now) {
+		err := a.store.Update(ctx, func(tx *store.Tx) error {
+			ran, err := tx.RunOut(now, 500)
+			if err != nil {
+				return err
+			}
+			for _, c := range ran {
+				code := "answer-overdue-by-us"
+				if c.Ours {
+					code = "answer-overdue-to-us"
+				}
+				if err := a.emit.Event(tx, &store.Event{Type: store.EventOverdue, Thread: c.Thread, Message: c.ID, Kind: c.Kind, Peer: c.Peer, Code: code, At: now}); err != nil {
+					return err
+				}
+				a.log.Warn("referral overdue", "message", c.ID, "thread", c.Thread, "peer", c.Peer, "code", code)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if dir := a.directory.View(); dir != nil && dir.Expired(now) {
+		a.alarm(store.EventDirectoryExpired, "directory-expired")
+	}
+	// A key is remembered for long enough that no honest retry can still come.
+	if now.Sub(a.tidied) > time.Hour {
+		a.tidied = now
+		return a.store.Update(ctx, func(tx *store.Tx) error { return tx.ForgetIdempotency(now.AddDate(0, 0, -30)) })
+	}
+	return nil
+}
+
+// alarm tells the agency's systems about the directory, once per directory version.
+func (a *Agent) alarm(event, code string) {
+	version := uint64(0)
+	if dir := a.directory.View(); dir != nil {
+		version = dir.Head().Version
+	}
+	a.alarmed.Lock()
+	defer a.alarmed.Unlock()
+	key := alarmKey{event, version}
+	if a.alarms[key] {
+		return
+	}
+	a.log.Error("directory needs attention", "code", code, "version", version)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := a.store.Update(ctx, func(tx *store.Tx) error {
+		return a.emit.Event(tx, &store.Event{ID: schemas.NewMessageID(), Type: event, Code: code, At: a.now()})
+	})
+	if err != nil {
+		a.log.Error("alarm not stored", "code", code, "err", err)
+		return
+	}
+	a.alarms[key] = true
+}
+
+type alarmKey struct {
+	event   string
+	version uint64
+}

@@ -1,0 +1,134 @@
+package agents
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"waypost/agents/vault"
+	"waypost/schemas/directory"
+)
+
+// InitOptions is who an agency is.
+type InitOptions struct {
+	Agency     string
+	Name       string
+	Passphrase []byte // empty: the key files are protected by their permissions only
+	Now        time.Time
+}
+
+// Initialised is what `agent init` leaves behind.
+type Initialised struct {
+	RequestFile string
+	ConfigFile  string
+	Fingerprint string // to read out over the telephone
+}
+
+const (
+	requestFile = "request.json"
+	grantFile   = "grant.json"
+	configFile  = "agent.yaml"
+)
+
+const configTemplate = `# An agency's agent. Every key is explained in deploy/examples/agent.yaml.
+agency: %s
+api:
+  listen: 127.0.0.1:8420
+# What arrives is handed to your own systems. A message counts as delivered once every sink that its rule names has it.
+sinks:
+  - name: intake
+    folder: {dir: systems/intake}
+routes:
+  - sinks: [intake]
+`
+
+// Init makes an agency's three key pairs in dir and writes an enrolment request. The private halves never leave dir. A
+// second Init changes nothing: it writes the same keys' request again, so that a lost request can be sent again.
+func Init(dir string, o InitOptions) (*Initialised, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make agent folder: %w", err)
+	}
+	keys := filepath.Join(dir, "keys")
+	v, err := vault.Open(keys, o.Passphrase)
+	if errors.Is(err, vault.ErrMissing) {
+		v, err = vault.Create(keys, o.Agency, o.Passphrase)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if v.Agency() != o.Agency {
+		return nil, fmt.Errorf("init agency %s: this folder holds the keys of another agency, %s", o.Agency, v.Agency())
+	}
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
+	pub := v.Public()
+	req, err := directory.NewRequest(o.Agency, o.Name, pub.NATSKey, pub.SigningKey, pub.Recipient,
+		o.Now.UTC().Truncate(time.Second), v.SignNATS, v.SignRaw)
+	if err != nil {
+		return nil, fmt.Errorf("make enrolment request: %w", err)
+	}
+	text, err := req.Encode()
+	if err != nil {
+		return nil, fmt.Errorf("encode enrolment request: %w", err)
+	}
+	out := &Initialised{RequestFile: filepath.Join(dir, requestFile), ConfigFile: filepath.Join(dir, configFile), Fingerprint: req.Fingerprint()}
+	if err := renameio.WriteFile(out.RequestFile, text, 0o644); err != nil {
+		return nil, fmt.Errorf("write enrolment request: %w", err)
+	}
+	if _, err := os.Stat(out.ConfigFile); errors.Is(err, os.ErrNotExist) {
+		if err := renameio.WriteFile(out.ConfigFile, fmt.Appendf(nil, configTemplate, o.Agency), 0o600); err != nil {
+			return nil, fmt.Errorf("write agent config: %w", err)
+		}
+		for _, d := range []string{"data", "systems/intake"} {
+			if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+				return nil, fmt.Errorf("make agent folder: %w", err)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Joined says which network an agency has joined.
+type Joined struct{ Agency, Network string }
+
+// Join checks a grant against this agency's own keys and keeps it. A grant for other keys is refused: it would make the
+// agent speak as somebody it is not, or trust a root it was not admitted by.
+func Join(dir string, text []byte, passphrase []byte) (*Joined, error) {
+	g, err := directory.ParseGrant(text)
+	if err != nil {
+		return nil, fmt.Errorf("read grant: %w", err)
+	}
+	v, err := vault.Open(filepath.Join(dir, "keys"), passphrase)
+	if err != nil {
+		return nil, err
+	}
+	if err := ours(g, v); err != nil {
+		return nil, err
+	}
+	old, err := os.ReadFile(filepath.Join(dir, grantFile))
+	if err == nil {
+		if before, err := directory.ParseGrant(old); err == nil && before.Root != g.Root {
+			return nil, fmt.Errorf("join network: this agent trusts another network root already; a new root needs a new agent folder")
+		}
+	}
+	if err := renameio.WriteFile(filepath.Join(dir, grantFile), text, 0o600); err != nil {
+		return nil, fmt.Errorf("keep grant: %w", err)
+	}
+	return &Joined{Agency: g.Agency, Network: g.Network}, nil
+}
+
+// ErrForeignGrant: the grant was written for other keys than this agency holds.
+var ErrForeignGrant = errors.New("this grant was made for other keys than the ones in this folder")
+
+func ours(g *directory.Grant, v *vault.Vault) error {
+	pub := v.Public()
+	if g.Agency != v.Agency() || g.NATSKey != pub.NATSKey || g.SigningKey != pub.SigningKey || g.Recipient != pub.Recipient {
+		return ErrForeignGrant
+	}
+	return nil
+}

@@ -1,0 +1,228 @@
+package intake
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"waypost/agents/route"
+	"waypost/agents/store"
+	"waypost/schemas"
+	"waypost/schemas/consent"
+	"waypost/schemas/directory"
+	"waypost/schemas/envelope"
+)
+
+// plan is what examine found out without touching the store.
+type plan struct {
+	now      time.Time
+	msg      Message
+	lane     schemas.Lane // by the subject
+	from     string       // by the subject
+	manifest envelope.Manifest
+	verified bool // signature and subject agree: the manifest may be believed
+
+	later    string // code of a passing reason: nothing is stored
+	code     string // why it is not let through; empty: accepted
+	refused  bool   // refused outright instead of kept
+	problems []schemas.Problem
+
+	note         []byte
+	incoming     *store.Incoming
+	certificates []*signedCertificate
+	facts        route.Facts
+	payload      schemas.Payload
+}
+
+type signedCertificate struct {
+	*consent.Certificate
+	text string
+}
+
+func (p *plan) quarantine(code string, problems ...schemas.Problem) *plan {
+	p.code, p.problems = code, problems
+	return p
+}
+
+// examine verifies, opens, decodes and evaluates one envelope. It is pure but for the clock, the directory's current view
+// and the vault, and may run in parallel.
+func (in *Intake) examine(msg Message) *plan {
+	p := &plan{now: in.Now(), msg: msg}
+	var to string
+	p.lane, to, p.from = addressee(msg.Subject)
+
+	env, err := envelope.Parse(msg.Data)
+	if err != nil {
+		// Nothing in it can be believed, not even whose it is: kept under the name of whoever connected, answered to nobody.
+		return p.quarantine(codeOf(err), problemOf(err)...)
+	}
+	p.manifest, p.note = env.Manifest, env.Note
+	m := &p.manifest
+
+	dir := in.Directory()
+	if dir == nil {
+		p.later = CodeNoDirectory
+		return p
+	}
+	// A stale directory could hide a suspension or a stolen key, and whoever holds back the fresh one may be the broker
+	// itself. So nothing is let in on its word; nothing is lost either, the message stays in the stream.
+	if dir.Expired(p.now) {
+		p.later = CodeExpiredHead
+		return p
+	}
+	if m.Lane != p.lane || m.To != to || m.From != p.from {
+		return p.quarantine(CodeSubject)
+	}
+	if m.To != in.Agency {
+		return p.quarantine(CodeNotForUs)
+	}
+	sender, known := dir.Agency(m.From)
+	if !known {
+		return p.quarantine(directory.CodeUnknownAgency)
+	}
+	// With the key that was valid when it was sent; a sender can back-date but only to a time at which that key was its own.
+	verifiers := dir.Verifiers(m.From, m.Sent)
+	if err := env.Verify(verifiers...); err != nil {
+		return p.quarantine(codeOf(err))
+	}
+	p.verified = true
+	if err := envelope.CheckSent(m, p.now); err != nil {
+		p.refused = true
+		return p.quarantine(codeOf(err))
+	}
+	p.facts = route.Facts{Kind: string(m.Kind), Lane: string(m.Lane), From: m.From, To: m.To, Outcome: string(m.Outcome), Event: store.EventReceived}
+	if m.Kind == schemas.KindReceipt || m.Outcome == schemas.OutcomeVoid {
+		return p // the store knows the rest
+	}
+	if sender.State != directory.StateActive {
+		return p.quarantine(directory.CodeSuspendedAgency)
+	}
+
+	plain, wrapped, err := in.Vault.Open(m.ID, env.Body)
+	if err != nil {
+		return p.quarantine(codeOf(err))
+	}
+	body, err := envelope.DecodeBody(plain, m.Header())
+	if err != nil {
+		return p.quarantine(codeOf(err), problemOf(err)...)
+	}
+	payload, err := schemas.DecodePayload(m.Schema, body.Payload)
+	if err != nil {
+		code := CodePayload
+		var bad *schemas.InvalidError
+		if errors.As(err, &bad) && bad.Has("unknown_schema") {
+			code = CodeSchema
+		}
+		return p.quarantine(code, problemOf(err)...)
+	}
+	if code, problems := in.permit(dir, sender, m, payload, body.Certificates, p); code != "" {
+		return p.quarantine(code, problems...)
+	}
+	p.payload = payload
+	p.facts = Describe(m, payload, store.EventReceived)
+	p.incoming = &store.Incoming{Manifest: *m, Note: env.Note, Body: env.Body, Wrapped: wrapped, Received: p.now, StreamSeq: msg.StreamSeq}
+	for _, c := range p.certificates {
+		p.incoming.Certificates = append(p.incoming.Certificates, c.ID)
+	}
+	return p
+}
+
+// permit asks the agreement and the consent again, independently of the sender, who asked them too.
+func (in *Intake) permit(dir *directory.View, sender *directory.Agency, m *envelope.Manifest, payload schemas.Payload, texts []string, p *plan) (string, []schemas.Problem) {
+	use := UseOf(m.From, m.To, dir, payload)
+	if err := dir.Permits(directory.Flow{From: m.From, To: m.To, Kind: m.Kind, Purposes: use.Purposes, Categories: use.Categories, At: m.Sent}); err != nil {
+		return codeOf(err), problemOf(err)
+	}
+	if r, ok := payload.(*schemas.Referral); ok {
+		declared := string(r.LawfulBasis.Basis)
+		if BasisCode(m.Basis) != declared {
+			return CodeBasis, []schemas.Problem{{Path: "/lawful_basis/basis", Rule: "manifest", Hint: "The basis inside the message is not the one its manifest declares."}}
+		}
+	}
+	certificates := make([]*consent.Certificate, 0, len(texts))
+	for _, text := range texts {
+		c, err := OpenCertificate(dir, text)
+		if err != nil {
+			return CodeConsentUnverified, []schemas.Problem{{Path: "/certificates", Rule: "signature", Hint: "A consent certificate is not signed by the agency it names."}}
+		}
+		p.certificates = append(p.certificates, &signedCertificate{Certificate: c, text: text})
+		certificates = append(certificates, c)
+	}
+	// As it stood when it was sent, and still today: what arrives after the consent ran out is set aside for a person.
+	for _, at := range []time.Time{m.Sent, p.now} {
+		if v := consent.Evaluate(certificates, m.Basis, use, at); !v.Allowed {
+			return v.Reasons[0].Code, ReasonProblems(v)
+		}
+	}
+	return "", nil
+}
+
+// BasisCode is the part of a manifest's basis before the certificate id.
+func BasisCode(basis string) string {
+	code, _, _ := strings.Cut(basis, ":")
+	return code
+}
+
+// UseOf says what a payload would be used for, for consent.Evaluate and directory.Permits; the same on both ends.
+func UseOf(from, to string, dir *directory.View, payload schemas.Payload) consent.Use {
+	use := consent.Use{From: from, To: to, Categories: schemas.Categories(payload)}
+	if a, ok := dir.Agency(to); ok {
+		use.ToRole = a.Role
+	}
+	switch x := payload.(type) {
+	case *schemas.Referral:
+		use.Purposes = x.Purposes
+	case *schemas.ReferralResponse:
+		use.Reply = true
+	}
+	return use
+}
+
+// Describe is what a routing rule may know of a message.
+func Describe(m *envelope.Manifest, payload schemas.Payload, event string) route.Facts {
+	f := route.Facts{Kind: string(m.Kind), Lane: string(m.Lane), From: m.From, To: m.To, Event: event}
+	switch x := payload.(type) {
+	case *schemas.Referral:
+		f.Urgency = string(x.Urgency)
+		for _, n := range x.Needs {
+			f.Needs = append(f.Needs, string(n))
+		}
+	case *schemas.ReferralResponse:
+		f.Outcome = string(x.Outcome)
+	}
+	return f
+}
+
+// OpenCertificate verifies a certificate with the key its issuer had when it was issued.
+func OpenCertificate(dir *directory.View, text string) (*consent.Certificate, error) {
+	unverified, err := consent.Read(text)
+	if err != nil {
+		return nil, err
+	}
+	return consent.Open(text, dir.Verifiers(unverified.Issuer, unverified.Issued)...)
+}
+
+// ReasonProblems turns a refusal into problems a person can act on.
+func ReasonProblems(v consent.Verdict) []schemas.Problem {
+	out := make([]schemas.Problem, 0, len(v.Reasons))
+	for _, r := range v.Reasons {
+		out = append(out, schemas.Problem{Path: "/consent", Rule: r.Code, Hint: r.Detail})
+	}
+	return out
+}
+
+func problemOf(err error) []schemas.Problem {
+	var bad *schemas.InvalidError
+	if errors.As(err, &bad) {
+		return bad.Problems
+	}
+	var e *envelope.Error
+	if errors.As(err, &e) {
+		return []schemas.Problem{{Path: e.Field, Rule: e.Rule}}
+	}
+	var d *directory.Error
+	if errors.As(err, &d) {
+		return []schemas.Problem{{Path: d.Field, Rule: d.Code}}
+	}
+	return nil
+}

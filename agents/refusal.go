@@ -1,0 +1,94 @@
+package agents
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+
+	"waypost/agents/api"
+	"waypost/agents/store"
+	"waypost/schemas"
+	"waypost/schemas/directory"
+)
+
+func refuse(code, sentence, hint string, problems ...schemas.Problem) *api.Error {
+	return &api.Error{Status: http.StatusUnprocessableEntity, Code: code, Sentence: sentence, Hint: hint, Problems: problems}
+}
+
+func notFound(sentence string) *api.Error {
+	return &api.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: sentence}
+}
+
+// disallowed turns the directory's refusal into words.
+func disallowed(err error) error {
+	var d *directory.Error
+	if !errors.As(err, &d) {
+		return err
+	}
+	sentence, hint := "The network does not allow this message.", "Ask the network's administrators."
+	switch d.Code {
+	case directory.CodeUnknownAgency:
+		sentence, hint = "There is no such agency in the directory.", "GET /v1/directory lists the agencies."
+	case directory.CodeSuspendedAgency:
+		sentence, hint = "That agency is suspended.", "Telephone it, and ask the network's administrators."
+	case directory.CodeNoAgreement:
+		sentence, hint = "There is no agreement under which this kind of message may go to that agency.", "An administrator adds one with `waypost network agreement add`."
+	case directory.CodeAgreementPurpose:
+		sentence, hint = "The agreement with that agency does not cover a purpose of this message.", "Take the purpose out or have the agreement extended."
+	case directory.CodeAgreementCategory:
+		sentence, hint = "The agreement with that agency does not cover a category of data in this message.", "Leave those fields out or have the agreement extended."
+	}
+	return refuse(d.Code, sentence, hint, schemas.Problem{Path: "/" + d.Field, Rule: d.Code})
+}
+
+// repeat is an idempotency key on its way into the store: keyed hashes, never what the caller sent.
+type repeat struct{ key, request []byte }
+
+func (a *Agent) idempotency(k api.Key, operation string, request []byte) *repeat {
+	if k.Value == "" {
+		return nil
+	}
+	return &repeat{
+		key:     a.vault.MAC("idempotency-key", []byte(k.Token+"\x00"+k.Value)),
+		request: a.vault.MAC("idempotency-request", append([]byte(operation+"\x00"), request...)),
+	}
+}
+
+// errKeyReused: the key came before with other content.
+var errKeyReused = refuse("idempotency-key-reused", "This Idempotency-Key was used before for something else; nothing was sent.", "Use a new key for a new message.")
+
+func (r *repeat) same(request []byte) error {
+	if !bytes.Equal(r.request, request) {
+		return errKeyReused
+	}
+	return nil
+}
+
+// repeated answers a known key before anything is evaluated: a retry must get the first answer even if, say, the consent
+// has run out since.
+func (a *Agent) repeated(ctx context.Context, r *repeat) (*api.Accepted, error) {
+	if r == nil {
+		return nil, nil
+	}
+	request, message, err := a.store.Repeated(ctx, r.key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := r.same(request); err != nil {
+		return nil, err
+	}
+	return a.accepted(ctx, message)
+}
+
+func (a *Agent) accepted(ctx context.Context, id string) (*api.Accepted, error) {
+	o, err := a.store.Outgoing(ctx, a.cfg.Agency, id)
+	if err != nil {
+		return nil, err
+	}
+	m := o.Manifest
+	return &api.Accepted{ID: id, Thread: m.Thread, State: state(o), RespondBy: m.RespondBy, Repeated: true}, nil
+}

@@ -1,0 +1,84 @@
+// Package route hands messages and events over to an agency's own systems: rules pick sinks, sinks take deliveries durably,
+// a schedule says when to try again and when to give up. What is due and what was taken is the store's business; nothing
+// here remembers anything.
+package route
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Delivery is one hand-over.
+type Delivery struct {
+	ID         string // stable: the message's or the event's id; a repeat has the same
+	Event      string // CloudEvents type, e.g. waypost.message.received
+	Time       time.Time
+	Agency     string // the agency this agent belongs to
+	Attributes Facts
+	Data       jsontext.Value // the whole JSON document for the agency's system
+}
+
+// Facts are what a routing rule may see: codes and ids, nothing else of a payload.
+type Facts struct {
+	Event   string   `expr:"event"`
+	Kind    string   `expr:"kind"`
+	Urgency string   `expr:"urgency"`
+	Lane    string   `expr:"lane"`
+	From    string   `expr:"from"`
+	To      string   `expr:"to"`
+	Outcome string   `expr:"outcome"`
+	Needs   []string `expr:"needs"`
+	Overdue bool     `expr:"overdue"`
+}
+
+// Sink is one of the agency's systems.
+//
+// Deliver returns nil only when the system has the delivery durably. It may be called again with the same ID after a crash
+// and must then leave the system as one call would have. It is called by up to two goroutines at a time. Its errors decide
+// what follows: *Permanent (do not try this one again), *Disabled (this sink wants nothing more), *RetryAfter (not
+// before); any other is tried again on the schedule. No error holds anything of the delivery's data.
+type Sink interface {
+	Name() string
+	Deliver(ctx context.Context, d *Delivery) error
+}
+
+// Permanent: trying this delivery again cannot help.
+type Permanent struct{ Err error }
+
+func (e *Permanent) Error() string { return "permanent: " + e.Err.Error() }
+func (e *Permanent) Unwrap() error { return e.Err }
+
+// Disabled: the system said that it wants no more deliveries at all.
+type Disabled struct{ Err error }
+
+func (e *Disabled) Error() string { return "disabled: " + e.Err.Error() }
+func (e *Disabled) Unwrap() error { return e.Err }
+
+// RetryAfter: the system said when to come back.
+type RetryAfter struct {
+	After time.Duration
+	Err   error
+}
+
+func (e *RetryAfter) Error() string { return fmt.Sprintf("retry after %s: %v", e.After, e.Err) }
+func (e *RetryAfter) Unwrap() error { return e.Err }
+
+// errID: ids become file names and header values.
+var errID = errors.New("delivery id has characters other than letters, digits, '.', '_' and '-'")
+
+func checkID(id string) error {
+	if id == "" || len(id) > 128 || id[0] == '.' {
+		return &Permanent{errID}
+	}
+	for _, c := range []byte(id) {
+		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
+		if !ok {
+			return &Permanent{errID}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"waypost/broker/network"
+)
+
+// Broker is one running middle: an embedded NATS server, or the provisioner of an external one.
+type Broker struct {
+	cfg    Config
+	bundle *network.Bundle
+	log    *slog.Logger
+	opts   *server.Options // nil for an external NATS
+
+	ready chan struct{}
+	once  sync.Once // Run is called once
+
+	mu      sync.Mutex
+	server  *server.Server
+	url     string
+	version uint64        // of the directory that consumers were last made from
+	moved   chan struct{} // closed and replaced when version moves
+}
+
+// Option changes how a Broker is made.
+type Option func(*Broker)
+
+// WithLogger sets where the broker logs; slog.Default otherwise.
+func WithLogger(l *slog.Logger) Option { return func(b *Broker) { b.log = l } }
+
+// New checks the configuration, the bundle, certificates and keys, and starts nothing: after an error there is nothing
+// to clean up, and no port was opened.
+func New(cfg *Config, options ...Option) (*Broker, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	b := &Broker{cfg: *cfg, log: slog.Default(), ready: make(chan struct{}), moved: make(chan struct{})}
+	for _, o := range options {
+		o(b)
+	}
+	var err error
+	if b.bundle, err = network.ReadBundle(cfg.Bundle); err != nil {
+		return nil, err
+	}
+	if cfg.External.NATS != "" {
+		b.url = cfg.External.NATS
+		return b, nil
+	}
+	if b.opts, err = serverOptions(&b.cfg, b.bundle); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Ready is closed when agencies can connect: the server listens and streams, bucket and the consumers of the stored
+// directory are made and checked.
+func (b *Broker) Ready() <-chan struct{} { return b.ready }
+
+// URL is where agencies connect. With port 0 in the configuration it is known when Ready is closed.
+func (b *Broker) URL() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.url
+}
+
+// WebSocketURL is the second listener's address, empty without one.
+func (b *Broker) WebSocketURL() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.server == nil || b.cfg.WebSocket.Listen == "" {
+		return ""
+	}
+	return b.server.WebsocketURL()
+}
+
+// Run serves until ctx ends, then shuts down and waits until everything is on disk; it returns nil then. It returns an
+// error if it cannot start or if the server stops by itself. It may be called once.
+func (b *Broker) Run(ctx context.Context) (err error) {
+	err = errors.New("run broker: it ran before")
+	b.once.Do(func() {
+		if b.opts == nil {
+			err = b.runExternal(ctx)
+		} else {
+			err = b.runEmbedded(ctx)
+		}
+	})
+	return err
+}
+
+func (b *Broker) runEmbedded(ctx context.Context) error {
+	unlock, err := network.LockFolder(b.cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// NATS would only log that a port is taken, and never become ready. Tried first, before any store is opened.
+	if err := tryListen(ctx, b.cfg.Listen, b.cfg.WebSocket.Listen); err != nil {
+		return err
+	}
+	if err := seedAccounts(b.opts, &b.cfg, b.bundle); err != nil {
+		return err
+	}
+	s, err := server.NewServer(b.opts)
+	if err != nil {
+		return fmt.Errorf("start NATS: %w", err)
+	}
+	s.SetLoggerV2(natsLogger{b.log}, false, false, false)
+	s.Start()
+	stopped := make(chan struct{})
+	go func() { s.WaitForShutdown(); close(stopped) }()
+	// Both: Shutdown begins, WaitForShutdown returns when the last stream is flushed. The data folder may be opened
+	// again only then.
+	defer func() { s.Shutdown(); <-stopped }()
+	if !s.ReadyForConnections(20 * time.Second) {
+		return errors.New("start NATS: not ready, see the log above")
+	}
+	if !s.JetStreamEnabled() {
+		return errors.New("start NATS: no JetStream, see the log above")
+	}
+	b.mu.Lock()
+	b.server, b.url = s, s.ClientURL()
+	b.mu.Unlock()
+	nc, err := nats.Connect("", nats.InProcessServer(s), nats.UserCredentials(b.bundle.Credentials), nats.CustomInboxPrefix("_INBOX_broker"), nats.Name("waypost broker"))
+	if err != nil {
+		return fmt.Errorf("connect to own server: %w", err)
+	}
+	defer nc.Close()
+	if err := b.serve(ctx, nc, stopped); err != nil {
+		return err
+	}
+	b.log.InfoContext(ctx, "broker stops")
+	return nil
+}
+
+func (b *Broker) runExternal(ctx context.Context) error {
+	o := []nats.Option{nats.UserCredentials(b.cfg.External.Creds), nats.CustomInboxPrefix("_INBOX_broker"), nats.Name("waypost broker"), nats.MaxReconnects(-1), nats.Timeout(10 * time.Second)}
+	if b.cfg.External.CA != "" {
+		o = append(o, nats.RootCAs(b.cfg.External.CA))
+	}
+	nc, err := nats.Connect(b.cfg.External.NATS, o...)
+	if err != nil {
+		return fmt.Errorf("connect to external NATS: %w", err)
+	}
+	defer nc.Close()
+	b.checkSync(ctx, nc)
+	return b.serve(ctx, nc, make(chan struct{}))
+}
+
+// serve provisions and then keeps the consumers in step with the directory until ctx ends or the server stops.
+func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct{}) error {
+	if err := Provision(ctx, nc, &b.cfg); err != nil {
+		return err
+	}
+	r, err := newReconciler(b, nc)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- r.run(ctx) }()
+	// On every way out the reconciler is waited for: nothing of this broker runs after Run has returned.
+	defer func() { cancel(); <-done }()
+	select {
+	case <-r.first:
+		close(b.ready)
+	case <-ctx.Done():
+		return nil
+	case <-stopped:
+		return errors.New("run broker: NATS stopped by itself")
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-stopped:
+		return errors.New("run broker: NATS stopped by itself")
+	}
+}
+
+// WaitDirectory returns when the consumers of the directory's version, or a later one, are made.
+func (b *Broker) WaitDirectory(ctx context.Context, version uint64) error {
+	for {
+		b.mu.Lock()
+		at, moved := b.version, b.moved
+		b.mu.Unlock()
+		if at >= version {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for directory version %d, have %d: %w", version, at, ctx.Err())
+		}
+	}
+}
+
+func (b *Broker) setVersion(v uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.version = v
+	close(b.moved)
+	b.moved = make(chan struct{})
+}

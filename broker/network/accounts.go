@@ -1,0 +1,74 @@
+package network
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/nats-io/jwt/v2"
+
+	"waypost/schemas/directory"
+)
+
+func (a *Authority) accountPath(id string) string {
+	return a.keys.path("jwt", "agencies", id+".jwt")
+}
+
+// syncAccounts makes the NATS claims say what the directory says: an account for every agency, closed if it is
+// suspended. It is run after every change and whenever the folder is opened, so that a crash between the two, or claims
+// written by an older release with other permissions, are caught up with. The lock is held.
+func (a *Authority) syncAccounts() error {
+	changed := false
+	renew := func(path string, have, want *jwt.AccountClaims) error {
+		same, err := sameAccount(have, want)
+		if err != nil || same {
+			return err
+		}
+		want.Tags = nil
+		setVersion(want, AccountVersion(have)+1)
+		changed = true
+		return a.keys.writeAccount(path, want)
+	}
+	path := a.keys.path("jwt", "network.jwt")
+	have, err := readAccount(path)
+	if err != nil {
+		return hint(fmt.Errorf("read network account: %w", err), "restore the folder from a backup")
+	}
+	if err := renew(path, have, a.keys.networkAccount(AccountVersion(have))); err != nil {
+		return err
+	}
+	for _, agency := range a.view.Agencies() {
+		have, err := readAccount(a.accountPath(agency.ID))
+		if err != nil {
+			// A missing file is not made anew here: that would be a new account, and the agency's grant would be void.
+			return hint(fmt.Errorf("read account of %s: %w", agency.ID, err), "restore the folder from a backup")
+		}
+		want, err := a.keys.agencyAccount(agency.ID, have.Subject, agency.State == directory.StateSuspended, AccountVersion(have))
+		if err != nil {
+			return err
+		}
+		if err := renew(a.accountPath(agency.ID), have, want); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(a.keys.path("broker", bundleFile)); changed || errors.Is(err, os.ErrNotExist) {
+		return a.refreshBundle()
+	}
+	return nil
+}
+
+// sameAccount compares what claims grant, without issue time and id.
+func sameAccount(a, b *jwt.AccountClaims) (bool, error) {
+	// Signing keys and imports are compared as the server will read them.
+	x, err := json.Marshal(&a.Account)
+	if err != nil {
+		return false, fmt.Errorf("compare account claims: %w", err)
+	}
+	y, err := json.Marshal(&b.Account)
+	if err != nil {
+		return false, fmt.Errorf("compare account claims: %w", err)
+	}
+	return bytes.Equal(x, y), nil
+}

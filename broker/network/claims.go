@@ -1,0 +1,311 @@
+package network
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
+	"waypost/schemas/envelope"
+)
+
+// The account layout.
+//
+// The streams live in one account, the network account. Each agency has an account of its own, without JetStream, that
+// imports from the network account exactly the subjects that bear its id. An agency's user is made by one scoped
+// signing key whose template names the same subjects with {{name()}}.
+//
+// Why an account each, when permissions seem to say the same: JetStream answers to whatever reply subject a request
+// names, with the server's rights and not the sender's. With all agencies in one account, an agency could let the
+// server publish for it, for example a pull request with the reply `mail.urgent.<victim>.<somebody>` or
+// `$KV.DIRECTORY.head`; both were tried and worked. In its own account a reply subject reaches nothing but itself.
+// The second gain: an agency cannot hear another's inbox even if a permission were wrong.
+
+// Streams of package broker; repeated here because broker imports nothing of the authority but its bundle.
+var mailStreams = []string{"MAIL_URGENT", "MAIL_ROUTINE", "MAIL_RECEIPT"}
+
+const (
+	directoryStream = "KV_DIRECTORY"
+	directoryPrefix = "$KV.DIRECTORY."
+	directoryGet    = "$JS.API.DIRECT.GET." + directoryStream + "." + directoryPrefix + ">"
+)
+
+// MaxPayload is the largest NATS message: the largest envelope, and room for headers.
+const MaxPayload = envelope.MaxEnvelope + 64<<10
+
+// responseThreshold is how long the broker keeps the way back to an agency's pull request open without traffic.
+const responseThreshold = 10 * time.Minute
+
+// ackV2 is the prefix of acknowledgement subjects in the second shape, which a later server may use:
+// $JS.ACK.<domain>.<hash of the account>.<stream>.<consumer>. It must not be written `$JS.ACK.*.*.<stream>.<id>.>`: read
+// in the first shape that names ANY stream and ANY consumer, and a body of "+NXT" then fetches another agency's
+// messages (tried; it worked). So the two tokens are literal.
+func ackV2(account string) string {
+	// The server's own hash (events.go, getHash): eight characters of base 62 from SHA-256.
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	sum := sha256.Sum256([]byte(account))
+	out := make([]byte, 8)
+	for i := range out {
+		out[i] = digits[int(sum[i])%len(digits)]
+	}
+	return "$JS.ACK._." + string(out) + "."
+}
+
+// infoPrefix is what an agency account maps $JS.API.CONSUMER.INFO to on the way to the network account. The server
+// answers $JS.API.CONSUMER.INFO in every account itself, here with "JetStream not enabled", and would be first. A server
+// maps before it looks at permissions, so this is also the subject that they name.
+const infoPrefix = "$JS.network.API.CONSUMER.INFO."
+
+// agencySubjects are the request subjects of one agency; name is its id, or the template that stands for it.
+func agencySubjects(networkAccount, name string) []string {
+	s := []string{"mail.*.*." + name, directoryGet}
+	for _, stream := range mailStreams {
+		s = append(s,
+			"$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name,
+			infoPrefix+stream+"."+name,
+			"$JS.ACK."+stream+"."+name+".>",
+			ackV2(networkAccount)+stream+"."+name+".>",
+		)
+	}
+	return s
+}
+
+func agencyScope(networkAccount, signingKey string) *jwt.UserScope {
+	s := jwt.NewUserScope()
+	s.Key, s.Role = signingKey, "agency"
+	s.Description = "one agency's agent: send as itself, collect its own mail, read the directory"
+	s.Template.Pub.Allow = agencySubjects(networkAccount, "{{name()}}")
+	s.Template.Sub.Allow = []string{"_INBOX_{{name()}}.>", directoryPrefix + ">"}
+	s.Template.Subs = 256
+	s.Template.Payload = MaxPayload
+	s.Template.AllowedConnectionTypes = []string{jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket}
+	return s
+}
+
+// writeClaims writes the operator's and the network account's claims and the users of the broker and the administrator.
+func (k *keyring) writeClaims() error {
+	op := jwt.NewOperatorClaims(publicKey(k.operator))
+	op.Name = k.name
+	op.SystemAccount = k.system
+	token, err := op.Encode(k.operator)
+	if err != nil {
+		return fmt.Errorf("sign operator: %w", err)
+	}
+	if err := writeFile(k.path("jwt", "operator.jwt"), []byte(token+"\n"), 0o644); err != nil {
+		return err
+	}
+	if err := k.writeAccount(k.path("jwt", "network.jwt"), k.networkAccount(1)); err != nil {
+		return err
+	}
+	account := publicKey(k.network)
+	for file, user := range map[string]struct {
+		name string
+		perm jwt.Permissions
+	}{
+		"keys/admin.creds":    {"administrator", adminPermissions()},
+		"broker/broker.creds": {"broker", brokerPermissions()},
+	} {
+		creds, err := issueUser(k.network, account, user.name, user.perm)
+		if err != nil {
+			return err
+		}
+		if err := writeFile(k.path(filepath.FromSlash(file)), creds, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *keyring) networkAccount(version uint64) *jwt.AccountClaims {
+	account := publicKey(k.network)
+	c := jwt.NewAccountClaims(account)
+	c.Name = "NETWORK"
+	c.Limits.LeafNodeConn = 0
+	c.Limits.DisallowBearer = true
+	// How much disk there is, the broker's machine knows (its quotas.disk); a limit here would be reserved from it. What is
+	// sure here is that no stream is without a bound.
+	c.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: jwt.NoLimit, MaxBytesRequired: true, Streams: 32, Consumer: jwt.NoLimit}
+	service := func(subject string, response jwt.ResponseType) {
+		e := &jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Service, ResponseType: response}
+		if response == jwt.ResponseTypeStream {
+			e.ResponseThreshold = responseThreshold
+		}
+		c.Exports.Add(e)
+	}
+	service("mail.*.*.*", jwt.ResponseTypeSingleton)
+	service(directoryGet, jwt.ResponseTypeSingleton)
+	for _, stream := range mailStreams {
+		// A pull request is answered with many messages.
+		service("$JS.API.CONSUMER.MSG.NEXT."+stream+".*", jwt.ResponseTypeStream)
+		service("$JS.API.CONSUMER.INFO."+stream+".*", jwt.ResponseTypeSingleton)
+		service("$JS.ACK."+stream+".*.>", jwt.ResponseTypeSingleton)
+		service(ackV2(account)+stream+".*.>", jwt.ResponseTypeSingleton)
+	}
+	c.Exports.Add(&jwt.Export{Name: "directory", Subject: directoryPrefix + ">", Type: jwt.Stream})
+	setVersion(c, version)
+	return c
+}
+
+// agencyAccount makes or renews the claims of one agency's account. The account has no key of its own that anybody
+// keeps: its claims are signed by the operator, its users by the scoped signing key.
+func (k *keyring) agencyAccount(id, account string, suspended bool, version uint64) (*jwt.AccountClaims, error) {
+	if account == "" {
+		kp, err := nkeys.CreateAccount()
+		if err != nil {
+			return nil, fmt.Errorf("make account of %s: %w", id, err)
+		}
+		account = publicKey(kp)
+		kp.Wipe()
+	}
+	network := publicKey(k.network)
+	c := jwt.NewAccountClaims(account)
+	c.Name = id
+	c.Limits.NatsLimits = jwt.NatsLimits{Subs: 1024, Data: jwt.NoLimit, Payload: MaxPayload}
+	c.Limits.AccountLimits = jwt.AccountLimits{Imports: jwt.NoLimit, Exports: 0, DisallowBearer: true, Conn: 16}
+	for _, subject := range agencySubjects(network, id) {
+		i := &jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: network, Type: jwt.Service}
+		if rest, ok := strings.CutPrefix(subject, infoPrefix); ok {
+			i.LocalSubject, i.Subject = jwt.RenamingSubject(subject), jwt.Subject("$JS.API.CONSUMER.INFO."+rest)
+			c.AddMapping(i.Subject, jwt.WeightedMapping{Subject: jwt.Subject(subject)})
+		}
+		c.Imports.Add(i)
+	}
+	c.Imports.Add(&jwt.Import{Name: "directory", Subject: directoryPrefix + ">", Account: network, Type: jwt.Stream})
+	c.SigningKeys.AddScopedSigner(agencyScope(network, publicKey(k.agency)))
+	if suspended {
+		// All users, whenever issued: until the account's claims say otherwise, nobody connects to it.
+		c.Revocations = jwt.RevocationList{}
+		c.Revocations.Revoke(jwt.All, never)
+	}
+	setVersion(c, version)
+	return c, nil
+}
+
+func (k *keyring) writeAccount(path string, c *jwt.AccountClaims) error {
+	var r jwt.ValidationResults
+	c.Validate(&r)
+	if r.IsBlocking(true) {
+		return fmt.Errorf("sign account %s: %w", c.Name, errors.Join(r.Errors()...))
+	}
+	token, err := c.Encode(k.operator)
+	if err != nil {
+		return fmt.Errorf("sign account %s: %w", c.Name, err)
+	}
+	return writeFile(path, []byte(token+"\n"), 0o644)
+}
+
+// userJWT admits one agency's NATS key. It never expires: suspension is by revocation, which also ends live connections.
+func (k *keyring) userJWT(id, natsKey, account string) (string, error) {
+	u := jwt.NewUserClaims(natsKey)
+	u.Name = id
+	u.IssuerAccount = account
+	u.SetScoped(true)
+	token, err := u.Encode(k.agency)
+	if err != nil {
+		return "", fmt.Errorf("sign user of %s: %w", id, err)
+	}
+	return token, nil
+}
+
+// versionTag orders account claims. Their own issue time has a resolution of a second, too coarse to decide which of
+// two copies, the broker's and the bundle's, is newer.
+const versionTag = "waypost-version:"
+
+func setVersion(c *jwt.AccountClaims, version uint64) {
+	c.Tags.Add(versionTag + strconv.FormatUint(version, 10))
+}
+
+// AccountVersion is the order of account claims as the authority numbered them; 0 if it did not.
+func AccountVersion(c *jwt.AccountClaims) uint64 {
+	for _, t := range c.Tags {
+		if n, ok := strings.CutPrefix(t, versionTag); ok {
+			v, err := strconv.ParseUint(n, 10, 64)
+			if err == nil {
+				return v
+			}
+		}
+	}
+	return 0
+}
+
+func readAccount(path string) (*jwt.AccountClaims, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := jwt.DecodeAccountClaims(strings.TrimSpace(string(b)))
+	if err != nil {
+		return nil, fmt.Errorf("read account claims %s: %w", filepath.Base(path), err)
+	}
+	return c, nil
+}
+
+func issueUser(signer nkeys.KeyPair, account, name string, p jwt.Permissions) ([]byte, error) {
+	kp, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, fmt.Errorf("make user %s: %w", name, err)
+	}
+	defer kp.Wipe()
+	u := jwt.NewUserClaims(publicKey(kp))
+	u.Name = name
+	u.Permissions = p
+	if publicKey(signer) != account {
+		u.IssuerAccount = account
+	}
+	token, err := u.Encode(signer)
+	if err != nil {
+		return nil, fmt.Errorf("sign user %s: %w", name, err)
+	}
+	seed, err := kp.Seed()
+	if err != nil {
+		return nil, fmt.Errorf("make user %s: %w", name, err)
+	}
+	return jwt.FormatUserConfig(token, seed)
+}
+
+func allow(pub, sub []string) jwt.Permissions {
+	return jwt.Permissions{Pub: jwt.Permission{Allow: slices.Clip(pub)}, Sub: jwt.Permission{Allow: slices.Clip(sub)}}
+}
+
+// brokerPermissions: the broker makes streams and consumers and watches the directory. It may not publish mail nor
+// write the directory, so that its credentials forge nothing; it has the disk anyway.
+func brokerPermissions() jwt.Permissions {
+	return allow(
+		[]string{"$JS.API.INFO", "$JS.API.STREAM.*.*", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.GET.>", "$JS.ACK." + directoryStream + ".>", "$JS.FC.>"},
+		[]string{"_INBOX_broker.>"})
+}
+
+// adminPermissions: publish the directory, nothing else.
+func adminPermissions() jwt.Permissions {
+	return allow(
+		[]string{directoryPrefix + ">", directoryGet, "$JS.API.STREAM.INFO." + directoryStream},
+		[]string{"_INBOX_administrator.>"})
+}
+
+// systemPermissions: push account claims, nothing else of the system account.
+func systemPermissions() jwt.Permissions {
+	return allow([]string{"$SYS.REQ.CLAIMS.UPDATE"}, []string{"_INBOX_publisher.>"})
+}
+
+// monitorPermissions: ask about JetStream's settings, nothing else of the system account.
+func monitorPermissions() jwt.Permissions {
+	return allow([]string{"$SYS.REQ.SERVER.PING.JSZ"}, []string{"_INBOX_monitor.>"})
+}
+
+// IssueAdministrator makes credentials with every right in the network account: for repair by hand with the `nats`
+// tool, and for tests. They are not stored.
+func (a *Authority) IssueAdministrator(name string) (creds []byte, err error) {
+	return issueUser(a.keys.network, publicKey(a.keys.network), name, jwt.Permissions{})
+}
+
+// never is the issue time up to which all users of a suspended agency are revoked. It is fixed, so that claims that
+// mean the same are the same.
+var never = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)

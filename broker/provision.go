@@ -1,0 +1,162 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"waypost/schemas"
+	"waypost/schemas/directory"
+	"waypost/schemas/envelope"
+)
+
+// The streams of the design: one queue per lane, so that an urgent message never waits behind a routine one.
+const (
+	StreamUrgent  = "MAIL_URGENT"
+	StreamRoutine = "MAIL_ROUTINE"
+	StreamReceipt = "MAIL_RECEIPT"
+	Bucket        = "DIRECTORY"
+)
+
+// headerRoom is what headers may add to an envelope: message id, batch and deduplication headers.
+const headerRoom = 4 << 10
+
+// Stream is the mail stream of a lane.
+func Stream(l schemas.Lane) string {
+	switch l {
+	case schemas.LaneUrgent:
+		return StreamUrgent
+	case schemas.LaneRoutine:
+		return StreamRoutine
+	case schemas.LaneReceipt:
+		return StreamReceipt
+	}
+	return ""
+}
+
+func streamConfig(l schemas.Lane, cfg *Config) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: Stream(l), Description: "envelopes of the " + string(l) + " lane",
+		Subjects:  []string{"mail." + string(l) + ".*.*"},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
+		// New messages are refused when a bound is reached: the sender's outbox keeps them. Old ones are never dropped.
+		Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+		MaxMsgsPerSubject: cfg.Quotas.PerPair, MaxBytes: int64(cfg.Quotas.StreamBytes), MaxMsgs: -1, MaxConsumers: -1,
+		MaxMsgSize: envelope.MaxEnvelope + headerRoom,
+		Duplicates: 2 * time.Minute, AllowAtomicPublish: true,
+		// AllowDirect stays off: a direct get would be a second way to read, past the consumers.
+	}
+}
+
+func bucketConfig(cfg *Config) jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket: Bucket, Description: "the signed directory", History: 5, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
+		MaxBytes: int64(cfg.Quotas.StreamBytes), MaxValueSize: directory.MaxHead + headerRoom,
+	}
+}
+
+// consumerConfig is one agency's queue in one mail stream.
+func consumerConfig(l schemas.Lane, agency string, cfg *Config) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: agency, FilterSubject: "mail." + string(l) + "." + agency + ".*",
+		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: 1024, MaxWaiting: 64,
+		Replicas: cfg.Replicas,
+	}
+}
+
+// Provision makes the streams and the bucket, or brings them to what cfg says, and compares what the server then
+// reports with what was asked for: a server may silently clear a setting that it cannot combine with another. It is
+// safe to repeat. The connection needs JetStream rights in the network's account.
+func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("provision broker: %w", err)
+	}
+	for _, l := range schemas.Lanes() {
+		want := streamConfig(l, cfg)
+		s, err := js.CreateOrUpdateStream(ctx, want)
+		if err != nil {
+			return fmt.Errorf("provision stream %s: %w", want.Name, err)
+		}
+		if err := sameStream(want, s.CachedInfo().Config); err != nil {
+			return err
+		}
+	}
+	want := bucketConfig(cfg)
+	if _, err := js.CreateOrUpdateKeyValue(ctx, want); err != nil {
+		return fmt.Errorf("provision bucket %s: %w", Bucket, err)
+	}
+	s, err := js.Stream(ctx, "KV_"+Bucket)
+	if err != nil {
+		return fmt.Errorf("provision bucket %s: %w", Bucket, err)
+	}
+	got := s.CachedInfo().Config
+	if !got.AllowDirect || got.MaxMsgsPerSubject != int64(want.History) || got.MaxMsgSize != want.MaxValueSize || got.Storage != want.Storage || got.MaxAge != 0 || got.Replicas != want.Replicas {
+		return fmt.Errorf("provision bucket %s: the server made it differently", Bucket)
+	}
+	return nil
+}
+
+func sameStream(want, got jetstream.StreamConfig) error {
+	for _, c := range []struct {
+		field string
+		same  bool
+	}{
+		{"subjects", len(got.Subjects) == 1 && got.Subjects[0] == want.Subjects[0]},
+		{"retention", got.Retention == want.Retention},
+		{"storage", got.Storage == want.Storage},
+		{"discard", got.Discard == want.Discard && got.DiscardNewPerSubject == want.DiscardNewPerSubject},
+		{"max_msgs_per_subject", got.MaxMsgsPerSubject == want.MaxMsgsPerSubject},
+		{"max_bytes", got.MaxBytes == want.MaxBytes},
+		{"max_msgs", got.MaxMsgs == want.MaxMsgs},
+		{"max_age", got.MaxAge == 0},
+		{"max_msg_size", got.MaxMsgSize == want.MaxMsgSize},
+		{"duplicate_window", got.Duplicates == want.Duplicates},
+		{"allow_atomic", got.AllowAtomicPublish == want.AllowAtomicPublish},
+		{"allow_direct", !got.AllowDirect && !got.MirrorDirect},
+		{"num_replicas", got.Replicas == want.Replicas},
+		{"sources", got.Mirror == nil && len(got.Sources) == 0 && got.RePublish == nil && got.SubjectTransform == nil},
+		{"no_ack", !got.NoAck && !got.Sealed},
+	} {
+		if !c.same {
+			return fmt.Errorf("provision stream %s: the server made %s differently", want.Name, c.field)
+		}
+	}
+	return nil
+}
+
+// ensureConsumers makes an agency's consumers, or corrects them. Existing ones keep their position.
+func ensureConsumers(ctx context.Context, js jetstream.JetStream, agency string, cfg *Config) error {
+	for _, l := range schemas.Lanes() {
+		want := consumerConfig(l, agency, cfg)
+		c, err := js.CreateOrUpdateConsumer(ctx, Stream(l), want)
+		if err != nil {
+			return fmt.Errorf("make consumer of %s in %s: %w", agency, Stream(l), err)
+		}
+		got := c.CachedInfo().Config
+		if got.Durable != want.Durable || got.FilterSubject != want.FilterSubject || len(got.FilterSubjects) > 0 || got.AckPolicy != want.AckPolicy ||
+			got.AckWait != want.AckWait || got.MaxDeliver != want.MaxDeliver || got.MaxAckPending != want.MaxAckPending || got.InactiveThreshold != 0 || got.DeliverPolicy != want.DeliverPolicy {
+			return fmt.Errorf("make consumer of %s in %s: the server made it differently", agency, Stream(l))
+		}
+	}
+	return nil
+}
+
+// consumersExist asks whether all of an agency's consumers are there.
+func consumersExist(ctx context.Context, js jetstream.JetStream, agency string) (bool, error) {
+	for _, l := range schemas.Lanes() {
+		_, err := js.Consumer(ctx, Stream(l), agency)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("look up consumer of %s: %w", agency, err)
+		}
+	}
+	return true, nil
+}

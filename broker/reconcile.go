@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/mod/sumdb/note"
+
+	"waypost/schemas"
+	"waypost/schemas/directory"
+)
+
+// reconciler makes the consumers that the verified directory asks for. It believes nothing in the bucket that the
+// network root has not signed, and never goes back to an older head.
+type reconciler struct {
+	b     *Broker
+	js    jetstream.JetStream
+	root  note.Verifier
+	first chan struct{} // closed after the stored directory was looked at once, whatever it held
+
+	entries map[string][]byte
+	view    *directory.View
+	made    map[string]bool // agencies whose consumers this process has made or corrected
+}
+
+func newReconciler(b *Broker, nc *nats.Conn) (*reconciler, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("watch directory: %w", err)
+	}
+	root, err := note.NewVerifier(b.bundle.Root)
+	if err != nil {
+		return nil, fmt.Errorf("watch directory: %w", err)
+	}
+	return &reconciler{b: b, js: js, root: root, first: make(chan struct{}), made: map[string]bool{}}, nil
+}
+
+// run watches until ctx ends. A watch that breaks, because an external NATS went away, is begun again.
+func (r *reconciler) run(ctx context.Context) error {
+	for {
+		err := r.watch(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		r.b.log.WarnContext(ctx, "directory watch broke, begins again", "err", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (r *reconciler) watch(ctx context.Context) error {
+	kv, err := r.js.KeyValue(ctx, Bucket)
+	if err != nil {
+		return fmt.Errorf("watch directory: %w", err)
+	}
+	w, err := kv.WatchAll(ctx)
+	if err != nil {
+		return fmt.Errorf("watch directory: %w", err)
+	}
+	defer func() { _ = w.Stop() }()
+	r.entries = map[string][]byte{}
+	// Consumers that somebody deleted by hand come back without a restart.
+	repair := time.NewTicker(time.Minute)
+	defer repair.Stop()
+	complete := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok:
+				return errors.New("watch directory: updates ended")
+			case e == nil: // all that was stored has been seen
+				complete = true
+			case e.Operation() == jetstream.KeyValuePut:
+				r.entries[e.Key()] = e.Value()
+			default:
+				delete(r.entries, e.Key())
+			}
+			// The head comes last: until it does, entries do not agree with it and there is nothing to do.
+			if !complete || e != nil && e.Key() != directory.HeadKey {
+				continue
+			}
+		case <-repair.C:
+			if !complete {
+				continue
+			}
+		}
+		if err := r.reconcile(ctx); err != nil && ctx.Err() == nil {
+			r.b.log.ErrorContext(ctx, "directory not applied", "code", errorCode(err), "err", err)
+		}
+		select {
+		case <-r.first:
+		default:
+			close(r.first)
+		}
+	}
+}
+
+// reconcile verifies what the bucket holds and makes what is missing. After an error the view and the consumers are as
+// before; the next update or repair tries again.
+func (r *reconciler) reconcile(ctx context.Context) error {
+	head, ok := r.entries[directory.HeadKey]
+	if !ok {
+		r.b.log.InfoContext(ctx, "directory is empty: waiting for `waypost network publish`")
+		return nil
+	}
+	notes := make(map[string][]byte, len(r.entries))
+	for key, value := range r.entries {
+		if strings.HasPrefix(key, "agency.") || strings.HasPrefix(key, "agreement.") {
+			notes[key] = value
+		}
+	}
+	var least uint64
+	if r.view != nil {
+		least = r.view.Head().Version
+	}
+	view, err := directory.Open(r.root, head, notes, least)
+	if err != nil {
+		return err
+	}
+	if view.Expired(time.Now()) {
+		r.b.log.WarnContext(ctx, "directory head has expired: run `waypost network sign`", "expired", view.Head().Expires)
+	}
+	present := map[string]int{}
+	for _, l := range schemas.Lanes() {
+		s, err := r.js.Stream(ctx, Stream(l))
+		if err != nil {
+			return fmt.Errorf("list consumers: %w", err)
+		}
+		names := s.ConsumerNames(ctx)
+		for n := range names.Name() {
+			present[n]++
+		}
+		if err := names.Err(); err != nil {
+			return fmt.Errorf("list consumers: %w", err)
+		}
+	}
+	for _, a := range view.Agencies() {
+		if r.made[a.ID] && present[a.ID] == len(schemas.Lanes()) {
+			continue
+		}
+		// A suspended agency keeps its consumers: what waits for it is not lost if it is restored.
+		if err := ensureConsumers(ctx, r.js, a.ID, &r.b.cfg); err != nil {
+			return err
+		}
+		r.made[a.ID] = true
+		r.b.log.InfoContext(ctx, "agency has its consumers", "agency", a.ID)
+	}
+	for name := range present {
+		if _, ok := view.Agency(name); !ok {
+			r.b.log.WarnContext(ctx, "a consumer belongs to no agency in the directory", "consumer", name)
+		}
+	}
+	r.view = view
+	r.b.setVersion(view.Head().Version)
+	return nil
+}
+
+func errorCode(err error) string {
+	var de *directory.Error
+	if errors.As(err, &de) {
+		return de.Code
+	}
+	return "broker"
+}

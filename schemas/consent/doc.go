@@ -1,0 +1,23 @@
+// Package consent holds the consent certificate: what a survivor agreed to,
+// signed by the agency that took it, and Evaluate, which says whether a use is
+// covered. It has no clock and no I/O of its own.
+//
+// # Certificate, format waypost.consent.v1
+//
+// A certificate is a signed line (the form is written down in package envelope)
+// of at most 32 KiB, whose signer is the issuer:
+//
+//	{"type":"waypost.consent.v1","id":"<UUIDv4>","issuer":"<agency id>","issued":"<time>","consent":{…}}⏎
+//	⏎
+//	— <issuer> <base64>⏎
+//
+// All five members are required, in this order. "consent" is a document of the
+// schema consent.v1 (schemas/consent.v1.schema.json), its members in the order
+// of that schema's "properties", absent ones left out, in which given and
+// expires are required, valid_for_days is forbidden, and every time is RFC 3339
+// in UTC with at most three decimals. given ≤ issued, given < expires.
+//
+// The text is accepted only if it is byte for byte what an encoder of these
+// rules would write. There is no revocation inside: a certificate says what was
+// agreed when it was signed.
+package consent

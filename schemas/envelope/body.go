@@ -1,0 +1,148 @@
+package envelope
+
+import (
+	"bytes"
+	"fmt"
+	"math/bits"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"waypost/schemas"
+)
+
+// Limits of the plaintext. MaxPlain leaves room for what sealing adds, so that
+// a body EncodeBody accepts always fits MaxBody.
+const (
+	MinPlain        = 4 << 10
+	MaxPlain        = MaxBody - 16<<10
+	MaxCertificates = 16
+)
+
+// Header is repeated inside the sealed body. age authenticates nobody, and a
+// manifest can be signed over any ciphertext: the header is what keeps a member
+// from passing on another's sealed body as its own, or as sent to somebody else.
+type Header struct {
+	ID     string       `json:"id"`
+	Thread string       `json:"thread"`
+	From   string       `json:"from"`
+	To     string       `json:"to"`
+	Kind   schemas.Kind `json:"kind"`
+	Schema string       `json:"schema"`
+}
+
+// Header returns the header that the sealed body of this message must hold.
+func (m *Manifest) Header() Header {
+	return Header{ID: m.ID, Thread: m.Thread, From: m.From, To: m.To, Kind: m.Kind, Schema: m.Schema}
+}
+
+// Body is what is sealed: the header, the consent certificates that go with the
+// message (signed notes, unverified here), and the payload, whose schema the
+// header names.
+type Body struct {
+	Header       Header         `json:"header"`
+	Certificates []string       `json:"certificates,omitempty"`
+	Payload      jsontext.Value `json:"payload"`
+}
+
+// EncodeBody frames a payload for sealing: canonical JSON, then spaces up to
+// the Padmé bucket of its length, 4 KiB at least. The payload must be a JSON
+// object; it is written compactly, its members in the order they have.
+func EncodeBody(h Header, certificates []string, payload []byte) ([]byte, error) {
+	if jsontext.Value(payload).Kind() != '{' {
+		return nil, malformed("/payload", "object")
+	}
+	if e := checkCertificates(certificates); e != nil {
+		return nil, e
+	}
+	doc, err := schemas.Encode(&Body{Header: h, Certificates: certificates, Payload: payload})
+	if err != nil {
+		// The encoder's own error may quote the payload.
+		return nil, malformed("/payload", "json")
+	}
+	// The reader's limits (depth, size) are the writer's too: learn it before
+	// the message has a number.
+	var back Body
+	if err := DecodeCanonical(doc, &back); err != nil {
+		return nil, fmt.Errorf("check body: %w", err)
+	}
+	size := PaddedSize(len(doc))
+	if size > MaxPlain {
+		return nil, &Error{Code: CodeTooLarge, Field: "body", Rule: "plain_limit"}
+	}
+	out := make([]byte, size)
+	for i := copy(out, doc); i < size; i++ {
+		out[i] = ' '
+	}
+	return out, nil
+}
+
+// DecodeBody reads a decrypted body, which came from nobody knows whom: it must
+// hold the header want (the verified manifest's), be in canonical form and be
+// padded as EncodeBody pads. The payload is checked as JSON only; its schema is
+// schemas.DecodePayload's business. No error holds anything from the body.
+func DecodeBody(plain []byte, want Header) (*Body, error) {
+	if len(plain) > MaxPlain {
+		return nil, &Error{Code: CodeTooLarge, Field: "body", Rule: "plain_limit"}
+	}
+	doc := bytes.TrimRight(plain, " ")
+	if len(doc) == 0 || PaddedSize(len(doc)) != len(plain) {
+		return nil, malformed("body", "padding")
+	}
+	var b Body
+	if err := DecodeCanonical(doc, &b); err != nil {
+		return nil, err
+	}
+	if b.Payload.Kind() != '{' {
+		return nil, malformed("/payload", "object")
+	}
+	if e := checkCertificates(b.Certificates); e != nil {
+		return nil, e
+	}
+	if b.Header != want {
+		return nil, &Error{Code: CodeHeaderMismatch, Field: "/header", Rule: differs(b.Header, want)}
+	}
+	return &b, nil
+}
+
+func checkCertificates(list []string) *Error {
+	if len(list) > MaxCertificates {
+		return &Error{Code: CodeTooLarge, Field: "/certificates", Rule: "certificate_count"}
+	}
+	for i, c := range list {
+		if c == "" {
+			return malformed(fmt.Sprintf("/certificates/%d", i), "required")
+		}
+	}
+	return nil
+}
+
+// differs names the first member that differs, never its value.
+func differs(got, want Header) string {
+	for _, f := range []struct {
+		name string
+		same bool
+	}{
+		{"id", got.ID == want.ID}, {"thread", got.Thread == want.Thread},
+		{"from", got.From == want.From}, {"to", got.To == want.To},
+		{"kind", got.Kind == want.Kind}, {"schema", got.Schema == want.Schema},
+	} {
+		if !f.same {
+			return f.name
+		}
+	}
+	return ""
+}
+
+// PaddedSize is the length a document of n bytes is padded to: 4 KiB at least,
+// then the Padmé bucket (Nikitin and others, "Reducing Metadata Leakage from
+// Encrypted Files and Communication with PURBs", PoPETs 2019, section 4). A
+// size tells O(log log n) bits, for at most 12 % of padding.
+func PaddedSize(n int) int {
+	if n <= MinPlain {
+		return MinPlain
+	}
+	e := bits.Len(uint(n)) - 1 // floor(log2 n)
+	s := bits.Len(uint(e))     // floor(log2 e) + 1
+	mask := 1<<(e-s) - 1       // the low bits that must be zero
+	return (n + mask) &^ mask
+}
