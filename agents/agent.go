@@ -114,7 +114,7 @@ func (a *Agent) openIdentity() error {
 	}
 	text, err := os.ReadFile(a.cfg.Grant)
 	if err != nil {
-		return &ConfigError{File: "grant", Text: plainPathError(err), Hint: "send request.json to the network's administrators and run `waypost agent join GRANT` with what they answer"}
+		return &ConfigError{File: "grant", Text: plainPathError(err), Advice: "send request.json to the network's administrators and run `waypost agent join GRANT` with what they answer"}
 	}
 	if a.grant, err = directory.ParseGrant(text); err != nil {
 		return fmt.Errorf("read grant: %w", err)
@@ -130,13 +130,21 @@ func (a *Agent) openStore() error {
 	if a.lock, err = store.Acquire(filepath.Join(a.cfg.Data, "agent.lock")); err != nil {
 		return err
 	}
-	if a.store, err = store.Open(filepath.Join(a.cfg.Data, StoreFile)); err != nil {
+	if a.store, err = OpenStore(a.cfg); err != nil {
 		return err
 	}
 	if a.cfg.MaxStoreMB > 0 {
 		return a.store.LimitSize(context.Background(), int64(a.cfg.MaxStoreMB)<<20)
 	}
 	return nil
+}
+
+// OpenStore opens an agent's store beside the agent, which may be running.
+func OpenStore(cfg *Config) (*store.Store, error) {
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	return store.Open(filepath.Join(cfg.Data, StoreFile))
 }
 
 // StoreFile is the name of the store inside the data folder.
@@ -182,7 +190,7 @@ func (a *Agent) openRoutes() error {
 	for name, n := range waiting {
 		if !slices.Contains(names, name) {
 			return &ConfigError{File: "sinks", Text: fmt.Sprintf("%d hand-overs wait for the sink %q, which is no longer there", n, name),
-				Hint: "put the sink back until they are handed over; nothing is thrown away silently"}
+				Advice: "put the sink back until they are handed over; nothing is thrown away silently"}
 		}
 	}
 	return nil
@@ -202,6 +210,14 @@ func (a *Agent) listen() (net.Listener, error) {
 		return nil, &ConfigError{File: "api.cert", Text: "certificate or key cannot be used"}
 	}
 	return tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}}), nil
+}
+
+// URL is the API's address.
+func (a *Agent) URL() string {
+	if a.cfg.API.Cert != "" {
+		return "https://" + a.Addr()
+	}
+	return "http://" + a.Addr()
 }
 
 // Addr is the API's address, host:port.

@@ -54,19 +54,22 @@ func (s SinkConfig) required() bool { return s.Required == nil || *s.Required }
 
 // ConfigError says where in a file which rule is broken.
 type ConfigError struct {
-	File string
-	Text string // line:column key rule
-	Hint string
+	File   string
+	Text   string // line:column key rule
+	Advice string
 }
 
 func (e *ConfigError) Error() string { return e.File + ": " + e.Text }
+
+// Hint says what to do next.
+func (e *ConfigError) Hint() string { return e.Advice }
 
 // LoadConfig reads and checks a file. Every error names file, line, key and rule; none repeats a line of the file, which
 // could hold what somebody pasted into the wrong place.
 func LoadConfig(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &ConfigError{File: path, Text: plainPathError(err), Hint: "make one with `waypost agent init`"}
+		return nil, &ConfigError{File: path, Text: plainPathError(err), Advice: "make one with `waypost agent init`"}
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -78,7 +81,7 @@ func LoadConfig(path string) (*Config, error) {
 		return nil, err
 	}
 	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict(), yaml.Validator(check)); err != nil {
-		return nil, &ConfigError{File: path, Text: strings.TrimSpace(yaml.FormatError(err, false, false)), Hint: "see deploy/examples/agent.yaml for every key"}
+		return nil, &ConfigError{File: path, Text: strings.TrimSpace(yaml.FormatError(err, false, false)), Advice: "see deploy/examples/agent.yaml for every key"}
 	}
 	if err := env.Parse(c); err != nil {
 		return nil, &ConfigError{File: "environment", Text: "a WAYPOST_ variable is not of its key's type"}
@@ -121,7 +124,7 @@ func (c *Config) reach() error {
 		return nil
 	}
 	return &ConfigError{File: "api.listen", Text: "listens beyond this machine without TLS",
-		Hint: "set api.cert and api.key, or listen on 127.0.0.1"}
+		Advice: "set api.cert and api.key, or listen on 127.0.0.1"}
 }
 
 func ruleOf(err error) string {

@@ -94,7 +94,10 @@ func Init(dir string, o InitOptions) (*Initialised, error) {
 }
 
 // Joined says which network an agency has joined.
-type Joined struct{ Agency, Network string }
+type Joined struct {
+	Agency, Network string
+	Fingerprint     string // of the network root's key, to compare over the telephone
+}
 
 // Join checks a grant against this agency's own keys and keeps it. A grant for other keys is refused: it would make the
 // agent speak as somebody it is not, or trust a root it was not admitted by.
@@ -119,16 +122,11 @@ func Join(dir string, text []byte, passphrase []byte) (*Joined, error) {
 	if err := renameio.WriteFile(filepath.Join(dir, grantFile), text, 0o600); err != nil {
 		return nil, fmt.Errorf("keep grant: %w", err)
 	}
-	return &Joined{Agency: g.Agency, Network: g.Network}, nil
+	return &Joined{Agency: g.Agency, Network: g.Network, Fingerprint: g.Fingerprint()}, nil
 }
 
-// ErrForeignGrant: the grant was written for other keys than this agency holds.
-var ErrForeignGrant = errors.New("this grant was made for other keys than the ones in this folder")
-
+// ours refuses a grant for other keys than this agency holds.
 func ours(g *directory.Grant, v *vault.Vault) error {
 	pub := v.Public()
-	if g.Agency != v.Agency() || g.NATSKey != pub.NATSKey || g.SigningKey != pub.SigningKey || g.Recipient != pub.Recipient {
-		return ErrForeignGrant
-	}
-	return nil
+	return g.Match(v.Agency(), pub.NATSKey, pub.SigningKey, pub.Recipient)
 }

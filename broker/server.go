@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 
-	"github.com/google/renameio/v2"
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -27,8 +27,10 @@ func serverOptions(cfg *Config, bundle *network.Bundle) (*server.Options, error)
 	o := &server.Options{
 		ServerName: "waypost", NoSigs: true, // signals are the program's business; NATS would exit the process
 		JetStream: true, StoreDir: filepath.Join(cfg.Data, "streams"),
-		SyncAlways:         true, // an acknowledged message is on disk; the default is two minutes later
-		JetStreamMaxStore:  int64(cfg.Quotas.Disk),
+		SyncAlways: true, // an acknowledged message is on disk; the default is two minutes later
+		// Not quotas.disk, which Check compares with the streams' own bounds: the server would count what a stream was
+		// bounded by before, and a smaller quota could never be brought in. The account refuses streams without a bound.
+		JetStreamMaxStore:  math.MaxInt64 / 2,
 		JetStreamMaxMemory: 64 << 20,
 		TrustedOperators:   []*jwt.OperatorClaims{operator}, SystemAccount: bundle.System,
 		MaxPayload: network.MaxPayload, MaxControlLine: 4096,
@@ -124,7 +126,7 @@ func seedAccounts(o *server.Options, cfg *Config, bundle *network.Bundle) error 
 		} else if !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("read account claims: %w", err)
 		}
-		if err := renameio.WriteFile(path, []byte(token), 0o600); err != nil {
+		if err := network.WriteFile(path, []byte(token), 0o600); err != nil {
 			return fmt.Errorf("store account claims: %w", err)
 		}
 	}

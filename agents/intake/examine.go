@@ -169,6 +169,9 @@ func UseOf(from, to string, dir *directory.View, payload schemas.Payload) consen
 	if a, ok := dir.Agency(to); ok {
 		use.ToRole = a.Role
 	}
+	if a, ok := dir.Agency(from); ok {
+		use.FromRole = a.Role
+	}
 	switch x := payload.(type) {
 	case *schemas.Referral:
 		use.Purposes = x.Purposes

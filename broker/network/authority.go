@@ -65,7 +65,7 @@ func Init(dir string, o Options) (*Authority, error) {
 			return nil, fmt.Errorf("make network folder: %w", err)
 		}
 	}
-	unlock, err := lock(dir)
+	unlock, err := lock(dir, changeWait)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func Init(dir string, o Options) (*Authority, error) {
 // or edited by hand is noticed before anything is signed on top of it. An interrupted change is completed or undone.
 func Open(dir string) (*Authority, error) {
 	a := &Authority{dir: dir, now: time.Now}
-	unlock, err := lock(dir)
+	unlock, err := lock(dir, changeWait)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (a *Authority) load() error {
 func (a *Authority) change(f func() error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	unlock, err := lock(a.dir)
+	unlock, err := lock(a.dir, changeWait)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (a *Authority) refreshBundle() error {
 	if err != nil {
 		return fmt.Errorf("make broker bundle: %w", err)
 	}
-	return writeFile(a.keys.path("broker", bundleFile), append(out, '\n'), 0o600)
+	return WriteFile(a.keys.path("broker", bundleFile), append(out, '\n'), 0o600)
 }
 
 // ReadBundle reads a bundle folder and checks that its parts belong together: every account is signed by the operator

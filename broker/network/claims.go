@@ -99,7 +99,7 @@ func (k *keyring) writeClaims() error {
 	if err != nil {
 		return fmt.Errorf("sign operator: %w", err)
 	}
-	if err := writeFile(k.path("jwt", "operator.jwt"), []byte(token+"\n"), 0o644); err != nil {
+	if err := WriteFile(k.path("jwt", "operator.jwt"), []byte(token+"\n"), 0o644); err != nil {
 		return err
 	}
 	if err := k.writeAccount(k.path("jwt", "network.jwt"), k.networkAccount(1)); err != nil {
@@ -117,7 +117,7 @@ func (k *keyring) writeClaims() error {
 		if err != nil {
 			return err
 		}
-		if err := writeFile(k.path(filepath.FromSlash(file)), creds, 0o600); err != nil {
+		if err := WriteFile(k.path(filepath.FromSlash(file)), creds, 0o600); err != nil {
 			return err
 		}
 	}
@@ -199,7 +199,7 @@ func (k *keyring) writeAccount(path string, c *jwt.AccountClaims) error {
 	if err != nil {
 		return fmt.Errorf("sign account %s: %w", c.Name, err)
 	}
-	return writeFile(path, []byte(token+"\n"), 0o644)
+	return WriteFile(path, []byte(token+"\n"), 0o644)
 }
 
 // userJWT admits one agency's NATS key. It never expires: suspension is by revocation, which also ends live connections.

@@ -105,7 +105,7 @@ func (c *Config) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write network configuration: %w", err)
 	}
-	return writeFile(filepath.Join(dir, configFile), b, 0o600)
+	return WriteFile(filepath.Join(dir, configFile), b, 0o600)
 }
 
 func readConfig(dir string) (*Config, error) {

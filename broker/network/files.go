@@ -3,13 +3,11 @@ package network
 import (
 	"fmt"
 	"os"
-
-	"github.com/google/renameio/v2"
 )
 
-// writeFile replaces a file atomically and durably: after a crash there is the old content or the new, never a part.
-func writeFile(path string, b []byte, perm os.FileMode) error {
-	if err := renameio.WriteFile(path, b, perm, renameio.WithStaticPermissions(perm)); err != nil {
+// WriteFile replaces a file atomically and durably: after a crash there is the old content or the new, never a part.
+func WriteFile(path string, b []byte, perm os.FileMode) error {
+	if err := replace(path, b, perm); err != nil {
 		return fmt.Errorf("write file: %w", err)
 	}
 	return nil

@@ -41,10 +41,10 @@ func newKeyring(dir, name string) (*keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make root key: %w", err)
 	}
-	if err := writeFile(k.path("keys", "root.key"), []byte(skey+"\n"), 0o600); err != nil {
+	if err := WriteFile(k.path("keys", "root.key"), []byte(skey+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	if err := writeFile(k.path("directory", "root.pub"), []byte(vkey+"\n"), 0o644); err != nil {
+	if err := WriteFile(k.path("directory", "root.pub"), []byte(vkey+"\n"), 0o644); err != nil {
 		return nil, err
 	}
 	if err := k.setRoot(skey, vkey); err != nil {
@@ -67,7 +67,7 @@ func newKeyring(dir, name string) (*keyring, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make %s: %w", n.file, err)
 		}
-		if err := writeFile(k.path("keys", n.file), append(seed, '\n'), 0o600); err != nil {
+		if err := WriteFile(k.path("keys", n.file), append(seed, '\n'), 0o600); err != nil {
 			return nil, err
 		}
 		*n.to = kp
@@ -92,7 +92,7 @@ func (k *keyring) newSystemAccount() error {
 	if err != nil {
 		return fmt.Errorf("sign system account: %w", err)
 	}
-	if err := writeFile(k.path("jwt", "system.jwt"), []byte(token+"\n"), 0o644); err != nil {
+	if err := WriteFile(k.path("jwt", "system.jwt"), []byte(token+"\n"), 0o644); err != nil {
 		return err
 	}
 	for file, user := range map[string]struct {
@@ -106,7 +106,7 @@ func (k *keyring) newSystemAccount() error {
 		if err != nil {
 			return err
 		}
-		if err := writeFile(k.path(filepath.FromSlash(file)), creds, 0o600); err != nil {
+		if err := WriteFile(k.path(filepath.FromSlash(file)), creds, 0o600); err != nil {
 			return err
 		}
 	}

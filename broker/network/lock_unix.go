@@ -16,8 +16,8 @@ const permissionsMatter = true
 
 // lock keeps two administrators, or an administrator and a script, from changing one folder at once: both would
 // sign the same version number over different directories. The kernel drops the lock with the process, so a crash
-// leaves no stale lock. A short change by another process is waited for.
-func lock(dir string) (unlock func(), err error) {
+// leaves no stale lock.
+func lock(dir string, wait time.Duration) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, hint(fmt.Errorf("open network: no folder %s", dir), "run `waypost network init` first, or name the folder with --dir")
@@ -25,7 +25,7 @@ func lock(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock folder: %w", err)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(wait)
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {

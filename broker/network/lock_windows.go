@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -13,7 +14,7 @@ import (
 const permissionsMatter = false
 
 // lock keeps two administrators from changing one folder at once; see lock_unix.go.
-func lock(dir string) (unlock func(), err error) {
+func lock(dir string, wait time.Duration) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, hint(fmt.Errorf("open network: no folder %s", dir), "run `waypost network init` first, or name the folder with --dir")
@@ -21,9 +22,16 @@ func lock(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock folder: %w", err)
 	}
-	if err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK, 0, 1, 0, new(windows.Overlapped)); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("lock folder: %w", err)
+	deadline := time.Now().Add(wait)
+	for {
+		err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, windows.ERROR_LOCK_VIOLATION) || time.Now().After(deadline) {
+			_ = f.Close()
+			return nil, hint(fmt.Errorf("lock folder %s: another process is working in it", dir), "wait for it to finish, or stop it")
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	return func() { _ = f.Close() }, nil
 }

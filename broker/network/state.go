@@ -51,11 +51,11 @@ func (a *Authority) commitAt(changed map[string][]byte, now time.Time, ttl time.
 		return fmt.Errorf("check directory: %w", err)
 	}
 	for key, b := range changed {
-		if err := writeFile(a.directoryPath(key)+nextSuffix, b, 0o644); err != nil {
+		if err := WriteFile(a.directoryPath(key)+nextSuffix, b, 0o644); err != nil {
 			return err
 		}
 	}
-	if err := writeFile(a.directoryPath(directory.HeadKey), signed, 0o644); err != nil {
+	if err := WriteFile(a.directoryPath(directory.HeadKey), signed, 0o644); err != nil {
 		return err
 	}
 	a.view, a.head, a.notes = view, signed, notes

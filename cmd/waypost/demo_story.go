@@ -92,18 +92,6 @@ func (s *story) refer(from, to *demoAgency) (string, error) {
 	return "sealed, signed and on disk at " + from.id + ", answer due by the response clock", nil
 }
 
-// addressed puts a recipient into a submission without touching anything else of it, not even what a strict reader will
-// refuse.
-func addressed(submission []byte, to string) []byte {
-	i := bytes.IndexByte(submission, '{')
-	rest := submission[i+1:]
-	comma := ","
-	if strings.HasPrefix(strings.TrimSpace(string(rest)), "}") {
-		comma = ""
-	}
-	return fmt.Appendf(nil, "{\"to\":%q%s%s", to, comma, rest)
-}
-
 func (s *story) inFolder(a *demoAgency, id string) (string, error) {
 	err := s.until(func() (bool, error) {
 		found := false

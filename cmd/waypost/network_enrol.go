@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
@@ -62,7 +61,7 @@ func newNetworkEnrolCommand() *cobra.Command {
 			if out == "" {
 				out = filepath.Join(filepath.Dir(args[0]), req.Agency+".grant.json")
 			}
-			if err := renameio.WriteFile(out, b, 0o644); err != nil {
+			if err := network.WriteFile(out, b, 0o644); err != nil {
 				return &network.Hinted{Err: fmt.Errorf("write grant: %w", err), Advice: "the agency is enrolled; run the same command again with --out to write its grant elsewhere"}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "enrolled     %s\ngrant        %s (send it to the agency; it holds no secret)\nnetwork      fingerprint %s, for the agency to compare\n", req.Agency, out, grant.Fingerprint())

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"waypost/broker/brokertest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"waypost": main})
+}
+
+// TestScript runs testdata/script. Each finds enrolment requests of two agencies in its folder, and a free loopback
+// address in $ADDR.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			for _, id := range []string{"harbour-ngo", "north-police"} {
+				text, err := brokertest.NewAgency(t, id).Request.Encode()
+				if err != nil {
+					return err
+				}
+				if err := os.WriteFile(filepath.Join(e.WorkDir, id+".request.json"), text, 0o600); err != nil {
+					return err
+				}
+			}
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			e.Setenv("ADDR", l.Addr().String())
+			return l.Close()
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"listening": listening, "mode": mode},
+	})
+}
+
+// listening ADDR waits until something listens there.
+func listening(ts *testscript.TestScript, neg bool, args []string) {
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		c, err := net.DialTimeout("tcp", args[0], time.Second)
+		if err == nil {
+			_ = c.Close()
+		}
+		if (err == nil) != neg {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s: %v", args[0], err)
+		}
+		time.Sleep(10 * time.Millisecond) // nothing signals another process's port
+	}
+}
+
+// mode PERM FILE asserts permissions.
+func mode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := info.Mode().Perm().String(); got != args[0] {
+		ts.Fatalf("%s is %s, want %s", args[1], got, args[0])
+	}
+}
+
+// TestUsage: the same program in the test process: exit code, one line, one hint.
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		code int
+		err  string
+	}{
+		{"", exitOK, ""},
+		{"--help", exitOK, ""},
+		{"network", exitOK, ""},
+		{"nonsense", exitUsage, `waypost: unknown command "nonsense"`},
+		{"network nonsense", exitUsage, "waypost: unknown command"},
+		{"network agreement nonsense", exitUsage, "waypost: unknown command"},
+		{"network list --nonsense", exitUsage, "waypost: unknown flag"},
+		{"network suspend", exitUsage, "waypost: waypost network suspend takes 1 arguments"},
+		{"network list --dir none", exitFailure, "waypost: open network"},
+		{"network agreement add --from a --to b --purposes nonsense", exitUsage, "waypost: --purposes: unknown word"},
+		{"network agreement end x --at tomorrow", exitUsage, `waypost: "tomorrow" is not a date`},
+		{"network enrol x", exitUsage, "waypost: --role"},
+		{"broker run --config none.yaml", exitFailure, "waypost: read configuration"},
+		{"broker run --log-level loud", exitUsage, "waypost: --log-level"},
+		{"broker run --listen 0.0.0.0:4222", exitFailure, "waypost: configuration listen goes beyond this machine without TLS"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			var out, errOut bytes.Buffer
+			if code := run(t.Context(), strings.Fields(c.args), strings.NewReader(""), &out, &errOut, nil); code != c.code {
+				t.Errorf("exit code %d, want %d: %s", code, c.code, &errOut)
+			}
+			lines := strings.Split(strings.TrimSuffix(errOut.String(), "\n"), "\n")
+			if !strings.HasPrefix(lines[0], c.err) {
+				t.Errorf("error %q, want %q", lines[0], c.err)
+			}
+			if c.err != "" && (len(lines) > 2 || len(lines) == 2 && !strings.HasPrefix(lines[1], "hint: ")) {
+				t.Errorf("more than one line and a hint:\n%s", &errOut)
+			}
+			if c.code == exitOK && !strings.Contains(out.String(), "Usage:") {
+				t.Errorf("no help:\n%s", &out)
+			}
+		})
+	}
+}
