@@ -353,3 +353,14 @@ func trio(t testing.TB) (b *brokertest.Broker, p, n, h *member) {
 	}
 	return b, p, n, h
 }
+
+// tryStart opens the agent without running it.
+func (m *member) tryStart(t testing.TB) error {
+	t.Helper()
+	cfg, err := agents.LoadConfig(m.config)
+	if err != nil {
+		return err
+	}
+	_, err = agents.New(cfg, slog.New(slog.DiscardHandler), nil)
+	return err
+}

@@ -92,3 +92,32 @@ func TestLoadConfig(t *testing.T) {
 		})
 	}
 }
+
+// TestExample: the example that people copy is a good configuration, and so are the keys that it has commented out.
+func TestExample(t *testing.T) {
+	text, err := os.ReadFile("../deploy/examples/broker.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "broker"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"broker.crt", "broker.key", "at-rest.key", "broker.creds"} {
+		if err := os.WriteFile(filepath.Join(dir, f), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := strings.NewReplacer("\n#", "\n").Replace(string(text))
+	for name, s := range map[string]string{"as it is": string(text), "with everything": full} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(dir, "broker.yaml")
+			if err := os.WriteFile(file, []byte(s), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := LoadConfigWith(file, nil, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -145,18 +144,4 @@ func ensureConsumers(ctx context.Context, js jetstream.JetStream, agency string,
 		}
 	}
 	return nil
-}
-
-// consumersExist asks whether all of an agency's consumers are there.
-func consumersExist(ctx context.Context, js jetstream.JetStream, agency string) (bool, error) {
-	for _, l := range schemas.Lanes() {
-		_, err := js.Consumer(ctx, Stream(l), agency)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return false, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("look up consumer of %s: %w", agency, err)
-		}
-	}
-	return true, nil
 }

@@ -1,20 +1,16 @@
 package network
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
-
-	"waypost/schemas/envelope"
 )
 
 // The account layout.
@@ -28,67 +24,6 @@ import (
 // server publish for it, for example a pull request with the reply `mail.urgent.<victim>.<somebody>` or
 // `$KV.DIRECTORY.head`; both were tried and worked. In its own account a reply subject reaches nothing but itself.
 // The second gain: an agency cannot hear another's inbox even if a permission were wrong.
-
-// Streams of package broker; repeated here because broker imports nothing of the authority but its bundle.
-var mailStreams = []string{"MAIL_URGENT", "MAIL_ROUTINE", "MAIL_RECEIPT"}
-
-const (
-	directoryStream = "KV_DIRECTORY"
-	directoryPrefix = "$KV.DIRECTORY."
-	directoryGet    = "$JS.API.DIRECT.GET." + directoryStream + "." + directoryPrefix + ">"
-)
-
-// MaxPayload is the largest NATS message: the largest envelope, and room for headers.
-const MaxPayload = envelope.MaxEnvelope + 64<<10
-
-// responseThreshold is how long the broker keeps the way back to an agency's pull request open without traffic.
-const responseThreshold = 10 * time.Minute
-
-// ackV2 is the prefix of acknowledgement subjects in the second shape, which a later server may use:
-// $JS.ACK.<domain>.<hash of the account>.<stream>.<consumer>. It must not be written `$JS.ACK.*.*.<stream>.<id>.>`: read
-// in the first shape that names ANY stream and ANY consumer, and a body of "+NXT" then fetches another agency's
-// messages (tried; it worked). So the two tokens are literal.
-func ackV2(account string) string {
-	// The server's own hash (events.go, getHash): eight characters of base 62 from SHA-256.
-	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	sum := sha256.Sum256([]byte(account))
-	out := make([]byte, 8)
-	for i := range out {
-		out[i] = digits[int(sum[i])%len(digits)]
-	}
-	return "$JS.ACK._." + string(out) + "."
-}
-
-// infoPrefix is what an agency account maps $JS.API.CONSUMER.INFO to on the way to the network account. The server
-// answers $JS.API.CONSUMER.INFO in every account itself, here with "JetStream not enabled", and would be first. A server
-// maps before it looks at permissions, so this is also the subject that they name.
-const infoPrefix = "$JS.network.API.CONSUMER.INFO."
-
-// agencySubjects are the request subjects of one agency; name is its id, or the template that stands for it.
-func agencySubjects(networkAccount, name string) []string {
-	s := []string{"mail.*.*." + name, directoryGet}
-	for _, stream := range mailStreams {
-		s = append(s,
-			"$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name,
-			infoPrefix+stream+"."+name,
-			"$JS.ACK."+stream+"."+name+".>",
-			ackV2(networkAccount)+stream+"."+name+".>",
-		)
-	}
-	return s
-}
-
-func agencyScope(networkAccount, signingKey string) *jwt.UserScope {
-	s := jwt.NewUserScope()
-	s.Key, s.Role = signingKey, "agency"
-	s.Description = "one agency's agent: send as itself, collect its own mail, read the directory"
-	s.Template.Pub.Allow = agencySubjects(networkAccount, "{{name()}}")
-	s.Template.Sub.Allow = []string{"_INBOX_{{name()}}.>", directoryPrefix + ">"}
-	s.Template.Subs = 256
-	s.Template.Payload = MaxPayload
-	s.Template.AllowedConnectionTypes = []string{jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket}
-	return s
-}
 
 // writeClaims writes the operator's and the network account's claims and the users of the broker and the administrator.
 func (k *keyring) writeClaims() error {
@@ -269,35 +204,6 @@ func issueUser(signer nkeys.KeyPair, account, name string, p jwt.Permissions) ([
 		return nil, fmt.Errorf("make user %s: %w", name, err)
 	}
 	return jwt.FormatUserConfig(token, seed)
-}
-
-func allow(pub, sub []string) jwt.Permissions {
-	return jwt.Permissions{Pub: jwt.Permission{Allow: slices.Clip(pub)}, Sub: jwt.Permission{Allow: slices.Clip(sub)}}
-}
-
-// brokerPermissions: the broker makes streams and consumers and watches the directory. It may not publish mail nor
-// write the directory, so that its credentials forge nothing; it has the disk anyway.
-func brokerPermissions() jwt.Permissions {
-	return allow(
-		[]string{"$JS.API.INFO", "$JS.API.STREAM.*.*", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.GET.>", "$JS.ACK." + directoryStream + ".>", "$JS.FC.>"},
-		[]string{"_INBOX_broker.>"})
-}
-
-// adminPermissions: publish the directory, nothing else.
-func adminPermissions() jwt.Permissions {
-	return allow(
-		[]string{directoryPrefix + ">", directoryGet, "$JS.API.STREAM.INFO." + directoryStream},
-		[]string{"_INBOX_administrator.>"})
-}
-
-// systemPermissions: push account claims, nothing else of the system account.
-func systemPermissions() jwt.Permissions {
-	return allow([]string{"$SYS.REQ.CLAIMS.UPDATE"}, []string{"_INBOX_publisher.>"})
-}
-
-// monitorPermissions: ask about JetStream's settings, nothing else of the system account.
-func monitorPermissions() jwt.Permissions {
-	return allow([]string{"$SYS.REQ.SERVER.PING.JSZ"}, []string{"_INBOX_monitor.>"})
 }
 
 // IssueAdministrator makes credentials with every right in the network account: for repair by hand with the `nats`
