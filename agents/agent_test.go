@@ -15,6 +15,7 @@ import (
 
 // TestReferralGoesThrough is the main job: a referral from one agency's system into another's, answered, passed on.
 func TestReferralGoesThrough(t *testing.T) {
+	t.Parallel()
 	_, p, n, h := trio(t)
 	sent := p.mustSubmit(t, ngo, nil)
 	p.waitState(t, sent.ID, "delivered")
@@ -89,6 +90,7 @@ func TestReferralGoesThrough(t *testing.T) {
 }
 
 func TestRefusedBeforeItLeaves(t *testing.T) {
+	t.Parallel()
 	b, p, n, _ := trio(t)
 	narrow := func(doc map[string]any) {
 		doc["consent"].(map[string]any)["recipients"] = map[string]any{"agencies": []string{ngo}}
@@ -145,6 +147,7 @@ func TestRefusedBeforeItLeaves(t *testing.T) {
 }
 
 func TestAgencyOfflineForAWeek(t *testing.T) {
+	t.Parallel()
 	b, p, n, _ := trio(t)
 	n.halt(t)
 	var ids []string
@@ -169,6 +172,7 @@ func TestAgencyOfflineForAWeek(t *testing.T) {
 }
 
 func TestBrokerGoneAndBack(t *testing.T) {
+	t.Parallel()
 	b, p, n, _ := trio(t)
 	b.Stop(t)
 	// Accepted with no broker at all: it is on disk here.
@@ -186,6 +190,7 @@ func TestBrokerGoneAndBack(t *testing.T) {
 }
 
 func TestOverdueAtBothEnds(t *testing.T) {
+	t.Parallel()
 	_, p, n, _ := trio(t)
 	a := p.mustSubmit(t, ngo, nil)
 	p.waitState(t, a.ID, "delivered")
@@ -214,6 +219,7 @@ func TestOverdueAtBothEnds(t *testing.T) {
 }
 
 func TestSuspendedAgency(t *testing.T) {
+	t.Parallel()
 	b, p, n, _ := trio(t)
 	if err := b.Authority.Suspend(police); err != nil {
 		t.Fatal(err)
@@ -250,6 +256,7 @@ func TestSuspendedAgency(t *testing.T) {
 }
 
 func TestExpiredDirectory(t *testing.T) {
+	t.Parallel()
 	b, p, n, _ := trio(t)
 	p.clock.move(60 * 24 * time.Hour)
 	_, code, pr := p.submit(t, ngo, nil)
@@ -276,6 +283,7 @@ func TestExpiredDirectory(t *testing.T) {
 }
 
 func TestSecondAgentOnTheSameStore(t *testing.T) {
+	t.Parallel()
 	_, p, _, _ := trio(t)
 	other := *p
 	err := other.tryStart(t)

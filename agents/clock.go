@@ -9,7 +9,7 @@ import (
 )
 
 // clockPoll bounds how long a changed system clock goes unnoticed.
-const clockPoll = 15 * time.Second
+const clockPoll = 5 * time.Second
 
 // runClocks marks referrals whose answer is overdue, ours and theirs, each once for ever: the mark is in the store, so a
 // restart neither forgets nor repeats it.

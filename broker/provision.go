@@ -63,7 +63,7 @@ func consumerConfig(l schemas.Lane, agency string, cfg *Config) jetstream.Consum
 	return jetstream.ConsumerConfig{
 		Durable: agency, FilterSubject: "mail." + string(l) + "." + agency + ".*",
 		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: 1024, MaxWaiting: 64,
+		AckWait: 10 * time.Second, MaxDeliver: -1, MaxAckPending: 1024, MaxWaiting: 64,
 		Replicas: cfg.Replicas,
 	}
 }

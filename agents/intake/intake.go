@@ -101,7 +101,7 @@ func (in *Intake) Handle(ctx context.Context, batch []Message) []Verdict {
 	var apply []int
 	for i, p := range plans {
 		if p.later != "" {
-			out[i] = Verdict{Fate: Later, Delay: 15 * time.Second, Code: p.later}
+			out[i] = Verdict{Fate: Later, Delay: 5 * time.Second, Code: p.later}
 			continue
 		}
 		apply = append(apply, i)

@@ -115,7 +115,7 @@ func (l *Link) connect() (*nats.Conn, error) {
 		// A suspended agency is refused again and again; when it is restored it must come back by itself.
 		nats.IgnoreAuthErrorAbort(),
 		nats.CustomReconnectDelay(func(attempts int) time.Duration {
-			d := min(time.Duration(attempts)*250*time.Millisecond, 15*time.Second)
+			d := min(time.Duration(attempts)*250*time.Millisecond, 5*time.Second)
 			return d/2 + rand.N(d/2+1)
 		}),
 		nats.ReconnectBufSize(-1), // what is not on the wire is in the outbox, not in memory

@@ -67,8 +67,9 @@ func (tx *Tx) AddOutgoing(o *Outgoing, sign Signer) error {
 	}
 	o.Manifest, o.Note, o.State = env.Manifest, env.Note, Pending
 	m = &o.Manifest
-	_, err = tx.exec(`INSERT INTO outbox (id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, outcome, code, note, body, wrapped)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	_, err = tx.exec(`INSERT INTO outbox (id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, outcome, code, note, body, wrapped, hold)
+		VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,
+			coalesce((SELECT hold FROM outbox WHERE state = 'pending' AND peer = ?4 AND lane = ?7 AND hold <> '' LIMIT 1), ''))`,
 		m.ID, m.Thread, m.ReplyTo, m.To, string(m.Kind), m.Schema, string(m.Lane), int64(m.Seq), millis(m.Sent), optMillis(m.RespondBy),
 		m.Basis, string(m.Outcome), m.Code, o.Note, o.Body, o.Wrapped)
 	if err != nil {

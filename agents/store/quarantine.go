@@ -29,9 +29,13 @@ type Quarantined struct {
 // AddQuarantined keeps a message. The same bytes are kept once: added says whether they were new.
 func (tx *Tx) AddQuarantined(q *Quarantined) (added bool, err error) {
 	sum := sha256.Sum256(q.Raw)
+	raw := q.Raw
+	if raw == nil {
+		raw = []byte{} // an empty message is kept too; as NULL it would be refused and come again for ever
+	}
 	n, err := tx.exec(`INSERT INTO quarantine (digest, id, thread, peer, lane, kind, code, verified, problems, raw, received, stream_seq)
 		VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (digest) DO NOTHING`,
-		sum[:], q.ID, q.Thread, q.Peer, string(q.Lane), string(q.Kind), q.Code, q.Verified, q.Problems, q.Raw, millis(q.Received), int64(q.StreamSeq))
+		sum[:], q.ID, q.Thread, q.Peer, string(q.Lane), string(q.Kind), q.Code, q.Verified, q.Problems, raw, millis(q.Received), int64(q.StreamSeq))
 	if err != nil {
 		return false, fmt.Errorf("quarantine message: %w", err)
 	}

@@ -31,6 +31,7 @@ CREATE TABLE outbox (
   UNIQUE (peer, lane, seq)
 ) STRICT;
 CREATE INDEX outbox_pending ON outbox (lane, n) WHERE state = 'pending';
+CREATE INDEX outbox_held ON outbox (peer, lane) WHERE state = 'pending' AND hold <> '';
 CREATE INDEX outbox_thread ON outbox (thread, n);
 CREATE INDEX outbox_clock ON outbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL;
 

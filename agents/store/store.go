@@ -148,7 +148,9 @@ func classify(err error) error {
 		switch e.Code() & 0xff {
 		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR:
 			return fmt.Errorf("%w (sqlite %d)", ErrFull, e.Code())
-		case sqlite3.SQLITE_CONSTRAINT:
+		}
+		switch e.Code() {
+		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 			return fmt.Errorf("%w (sqlite %d)", ErrExists, e.Code())
 		}
 	}
