@@ -273,24 +273,6 @@ func (m *member) waitState(t testing.TB, id, state string) item {
 	return it
 }
 
-type quarantined struct {
-	N        int64             `json:"n"`
-	ID       string            `json:"id"`
-	From     string            `json:"from"`
-	Code     string            `json:"code"`
-	Verified bool              `json:"verified"`
-	Problems []schemas.Problem `json:"problems"`
-}
-
-func (m *member) quarantine(t testing.TB) []quarantined {
-	t.Helper()
-	var page struct {
-		Items []quarantined `json:"items"`
-	}
-	m.call(t, "GET", "/v1/quarantine?limit=500", nil, &page)
-	return page.Items
-}
-
 // files lists the ids in the folder sink.
 func (m *member) files(t testing.TB) map[string]bool {
 	t.Helper()

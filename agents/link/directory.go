@@ -40,7 +40,6 @@ type Directory struct {
 	view atomic.Pointer[directory.View]
 	kept map[string][]byte
 	nc   *nats.Conn
-	last time.Time
 }
 
 // NewDirectory loads the kept copy. alarm is told of events the agency's systems must hear: a rollback, an expired head.
@@ -98,7 +97,7 @@ func (d *Directory) keep(ctx context.Context, nc *nats.Conn) {
 }
 
 // Refresh asks the broker for a newer directory now and says whether one came. It is cheap when nothing changed: one
-// request. Calls closer than a second together share an answer.
+// request.
 func (d *Directory) Refresh(ctx context.Context) bool {
 	before := d.View()
 	d.mu.Lock()

@@ -215,7 +215,7 @@ func newAgentQuarantineCommand() *cobra.Command {
 func showQuarantined(cmd *cobra.Command, c *api.Client, arg string) error {
 	n, err := strconv.ParseInt(arg, 10, 64)
 	if err != nil || n < 1 {
-		return usage(fmt.Errorf("N is a number from the first column of `waypost agent quarantine`"), "")
+		return usage(fmt.Errorf("quarantine takes a number"), "the first column of `waypost agent quarantine`")
 	}
 	q, err := c.QuarantineItem(cmd.Context(), n)
 	if err != nil {
