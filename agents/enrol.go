@@ -128,5 +128,9 @@ func Join(dir string, text []byte, passphrase []byte) (*Joined, error) {
 // ours refuses a grant for other keys than this agency holds.
 func ours(g *directory.Grant, v *vault.Vault) error {
 	pub := v.Public()
-	return g.Match(v.Agency(), pub.NATSKey, pub.SigningKey, pub.Recipient)
+	if err := g.Match(v.Agency(), pub.NATSKey, pub.SigningKey, pub.Recipient); err != nil {
+		return &ConfigError{File: "grant", Text: "was made for other keys than the ones in this folder",
+			Advice: "it may be another agency's; ask the network's administrators for the grant of " + v.Agency()}
+	}
+	return nil
 }

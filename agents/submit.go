@@ -253,7 +253,8 @@ func (a *Agent) send(ctx context.Context, dir *directory.View, m envelope.Manife
 				return err
 			}
 		}
-		return a.emit.Event(tx, &store.Event{Type: store.EventSubmitted, Thread: m.Thread, Message: m.ID, Kind: m.Kind, Peer: m.To, At: m.Sent})
+		// History only: the agency's systems need not be told what they just sent.
+		return tx.AddEvent(&store.Event{Type: store.EventSubmitted, Thread: m.Thread, Message: m.ID, Kind: m.Kind, Peer: m.To, At: m.Sent})
 	})
 	switch {
 	case errors.Is(err, store.ErrFull):
