@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
@@ -77,6 +78,9 @@ func tooLarge() *Error {
 	return &Error{Status: http.StatusRequestEntityTooLarge, Code: "too-large", Sentence: "The document is larger than a message may be.", Hint: "Shorten the texts; the limit is 1 MiB."}
 }
 
+// knownLocations are the places outside a body that a problem may name.
+var knownLocations = []string{"query.open", "query.before", "query.limit", "path.id", "path.n", "path.name", "header.Idempotency-Key", "header.Content-Type", "body"}
+
 // problemTransformer replaces huma's own error documents: they repeat the value that was wrong.
 func problemTransformer(_ huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
@@ -95,7 +99,11 @@ func problemTransformer(_ huma.Context, _ string, v any) (any, error) {
 		e.Code, e.Sentence, e.Hint = "internal", "Something went wrong inside the agent.", "Its log has an entry."
 	}
 	for _, d := range m.Errors {
-		e.Problems = append(e.Problems, schemas.Problem{Path: d.Location, Rule: "invalid"})
+		path := d.Location
+		if !slices.Contains(knownLocations, path) {
+			path = "*" // the caller's own word
+		}
+		e.Problems = append(e.Problems, schemas.Problem{Path: path, Rule: "invalid"})
 	}
 	return problemOf(e), nil
 }

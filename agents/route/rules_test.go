@@ -16,9 +16,9 @@ var full = route.Facts{Event: "waypost.message.received", Kind: "referral", Urge
 
 func TestRulesPickSinks(t *testing.T) {
 	tests := map[string]bool{
-		"":                      true,
-		`kind == "referral"`:    true,
-		`kind == "receipt"`:     false,
+		"":                   true,
+		`kind == "referral"`: true,
+		`kind == "receipt"`:  false,
 		`urgency == "immediate" and lane == "urgent"`: true,
 		`"safe-accommodation" in needs`:               true,
 		`"childcare" in needs`:                        false,
