@@ -97,7 +97,7 @@ func TestAPIRefusals(t *testing.T) {
 		{"not JSON", "POST", "/v1/referrals", canary, nil, 422, "invalid"},
 		{"empty", "POST", "/v1/referrals", "", nil, 0, ""},
 		{"too large", "POST", "/v1/referrals", `{"to":"` + strings.Repeat(canary, 70_000) + `"}`, nil, 413, "too-large"},
-		{"gzip", "POST", "/v1/referrals", zipped.String(), []string{"Content-Encoding", "gzip"}, 422, "invalid"},
+		{"gzip", "POST", "/v1/referrals", zipped.String(), []string{"Content-Encoding", "gzip"}, 415, "unsupported-encoding"},
 		{"wrong media type", "POST", "/v1/referrals", good, []string{"Content-Type", "text/" + canary}, 415, "unsupported-media-type"},
 		{"other charset", "POST", "/v1/referrals", good, []string{"Content-Type", "application/json; charset=latin1"}, 415, "unsupported-media-type"},
 		{"key too long", "POST", "/v1/referrals", good, []string{"Idempotency-Key", strings.Repeat(canary, 20)}, 422, "bad-request"},

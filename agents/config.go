@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -81,7 +82,7 @@ func LoadConfig(path string) (*Config, error) {
 		return nil, err
 	}
 	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict(), yaml.Validator(check)); err != nil {
-		return nil, &ConfigError{File: path, Text: strings.TrimSpace(yaml.FormatError(err, false, false)), Advice: "see deploy/examples/agent.yaml for every key"}
+		return nil, &ConfigError{File: path, Text: plainRule(yaml.FormatError(err, false, false)), Advice: "see deploy/examples/agent.yaml for every key"}
 	}
 	if err := env.Parse(c); err != nil {
 		return nil, &ConfigError{File: "environment", Text: "a WAYPOST_ variable is not of its key's type"}
@@ -125,6 +126,13 @@ func (c *Config) reach() error {
 	}
 	return &ConfigError{File: "api.listen", Text: "listens beyond this machine without TLS",
 		Advice: "set api.cert and api.key, or listen on 127.0.0.1"}
+}
+
+var validatorText = regexp.MustCompile(`Key: '([^']+)' Error:Field validation for '[^']+' failed on the '([^']+)' tag`)
+
+// plainRule shortens the validator's sentence to the key and its rule.
+func plainRule(text string) string {
+	return strings.TrimSpace(validatorText.ReplaceAllString(text, "$1 breaks the rule $2"))
 }
 
 func ruleOf(err error) string {

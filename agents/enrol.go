@@ -66,9 +66,7 @@ func Init(dir string, o InitOptions) (*Initialised, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
-	pub := v.Public()
-	req, err := directory.NewRequest(o.Agency, o.Name, pub.NATSKey, pub.SigningKey, pub.Recipient,
-		o.Now.UTC().Truncate(time.Second), v.SignNATS, v.SignRaw)
+	req, err := request(dir, v, o)
 	if err != nil {
 		return nil, fmt.Errorf("make enrolment request: %w", err)
 	}
@@ -91,6 +89,19 @@ func Init(dir string, o InitOptions) (*Initialised, error) {
 		}
 	}
 	return out, nil
+}
+
+// request takes up the request that is there, so that the fingerprint somebody has just read out stays the same; it makes
+// one if there is none, or if it was for another name or other keys.
+func request(dir string, v *vault.Vault, o InitOptions) (*directory.Request, error) {
+	pub := v.Public()
+	if text, err := os.ReadFile(filepath.Join(dir, requestFile)); err == nil {
+		old, err := directory.ParseRequest(text)
+		if err == nil && old.Agency == o.Agency && old.Name == o.Name && old.NATSKey == pub.NATSKey && old.SigningKey == pub.SigningKey && old.Recipient == pub.Recipient {
+			return old, nil
+		}
+	}
+	return directory.NewRequest(o.Agency, o.Name, pub.NATSKey, pub.SigningKey, pub.Recipient, o.Now.UTC().Truncate(time.Second), v.SignNATS, v.SignRaw)
 }
 
 // Joined says which network an agency has joined.

@@ -10,6 +10,7 @@ import (
 	"waypost/agents/store"
 	"waypost/schemas"
 	"waypost/schemas/directory"
+	"waypost/schemas/envelope"
 )
 
 func refuse(code, sentence, hint string, problems ...schemas.Problem) *api.Error {
@@ -20,26 +21,38 @@ func notFound(sentence string) *api.Error {
 	return &api.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: sentence}
 }
 
-// disallowed turns the directory's refusal into words.
-func disallowed(err error) error {
+// disallowed turns the directory's refusal into words. What the directory names (agencies, codes) goes into hints only where
+// it is a word of a code list: an agency that is not in the directory is whatever the caller wrote.
+func disallowed(err error, m *envelope.Manifest) error {
 	var d *directory.Error
 	if !errors.As(err, &d) {
 		return err
 	}
+	// Where in the submission; an answer's recipient is not in its document.
+	to, purposes, data := "/to", "/referral/purposes", "/referral"
+	if m.Kind != schemas.KindReferral {
+		to, purposes, data = "", "", ""
+	}
+	p := schemas.Problem{Path: to, Rule: d.Code}
 	sentence, hint := "The network does not allow this message.", "Ask the network's administrators."
 	switch d.Code {
 	case directory.CodeUnknownAgency:
 		sentence, hint = "There is no such agency in the directory.", "GET /v1/directory lists the agencies."
 	case directory.CodeSuspendedAgency:
 		sentence, hint = "That agency is suspended.", "Telephone it, and ask the network's administrators."
+		if d.Field == m.From {
+			sentence, hint, p.Path = "This agency is suspended.", "Ask the network's administrators.", ""
+		}
 	case directory.CodeNoAgreement:
 		sentence, hint = "There is no agreement under which this kind of message may go to that agency.", "An administrator adds one with `waypost network agreement add`."
 	case directory.CodeAgreementPurpose:
 		sentence, hint = "The agreement with that agency does not cover a purpose of this message.", "Take the purpose out or have the agreement extended."
+		p.Path, p.Hint = purposes, "not covered: "+d.Field
 	case directory.CodeAgreementCategory:
 		sentence, hint = "The agreement with that agency does not cover a category of data in this message.", "Leave those fields out or have the agreement extended."
+		p.Path, p.Hint = data, "not covered: "+d.Field
 	}
-	return refuse(d.Code, sentence, hint, schemas.Problem{Path: "/" + d.Field, Rule: d.Code})
+	return refuse(d.Code, sentence, hint, p)
 }
 
 // repeat is an idempotency key on its way into the store: keyed hashes, never what the caller sent.

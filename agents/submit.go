@@ -187,7 +187,7 @@ func (a *Agent) send(ctx context.Context, dir *directory.View, m envelope.Manife
 	}
 	use := intake.UseOf(m.From, m.To, dir, payload)
 	if err := dir.Permits(directory.Flow{From: m.From, To: m.To, Kind: m.Kind, Purposes: use.Purposes, Categories: use.Categories, At: m.Sent}); err != nil {
-		return nil, disallowed(err)
+		return nil, disallowed(err, &m)
 	}
 	plain := make([]*consent.Certificate, len(certificates))
 	texts := make([]string, len(certificates))

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -84,8 +85,13 @@ func New(service Service, o Options) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, &Error{Status: http.StatusNotFound, Code: "no-such-path", Sentence: "There is nothing at this address.", Hint: "GET /openapi.json describes the API."})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if methods := allowed(mux, r); len(methods) > 0 {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			writeProblem(w, &Error{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Sentence: "This address does not take that method.", Hint: "GET /openapi.json describes the API."})
+			return
+		}
+		writeProblem(w, noSuchPath())
 	})
 	return s.guard(mux)
 }
@@ -135,7 +141,9 @@ func (s *server) guard(next http.Handler) http.Handler {
 			writeProblem(w, &Error{Status: http.StatusMisdirectedRequest, Code: "unknown-host", Sentence: "This API is not addressed by that name."})
 			return
 		}
-		if cross.Check(r) != nil || r.Header.Get("Origin") != "" {
+		// The check of net/http lets pages read with GET; here they may not even learn that there is an agent.
+		site := r.Header.Get("Sec-Fetch-Site")
+		if cross.Check(r) != nil || r.Header.Get("Origin") != "" || site != "" && site != "none" {
 			writeProblem(w, &Error{Status: http.StatusForbidden, Code: "browser-refused", Sentence: "Web pages may not use this API."})
 			return
 		}
@@ -143,8 +151,33 @@ func (s *server) guard(next http.Handler) http.Handler {
 			writeProblem(w, tooLarge())
 			return
 		}
+		// A body read as something else than its sender says it is must not be acted on.
+		if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+			writeProblem(w, &Error{Status: http.StatusUnsupportedMediaType, Code: "unsupported-encoding", Sentence: "The body must not be compressed.", Hint: "Leave Content-Encoding out."})
+			return
+		}
+		// The mux would redirect to the tidied path, in a page that repeats it.
+		if !strings.HasPrefix(r.URL.Path, "/") || path.Clean(r.URL.Path) != r.URL.Path {
+			writeProblem(w, noSuchPath())
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// allowed lists the methods that the address of a request takes. The mux does not say, because "/" takes them all.
+func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		try := &http.Request{Method: m, URL: r.URL, Host: r.Host}
+		if _, pattern := mux.Handler(try); pattern != "/" {
+			methods = append(methods, m)
+		}
+	}
+	return methods
+}
+
+func noSuchPath() *Error {
+	return &Error{Status: http.StatusNotFound, Code: "no-such-path", Sentence: "There is nothing at this address.", Hint: "GET /openapi.json describes the API."}
 }
 
 func route(r *http.Request) string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // FolderConfig is a folder that the agency's system picks files up from.
@@ -25,6 +26,11 @@ type folder struct {
 func NewFolder(c FolderConfig) (Sink, error) {
 	if err := os.Mkdir(c.Dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("folder sink %s: cannot make the folder: %w", c.Name, reasonOf(err))
+	} else if err == nil {
+		// A folder that a power cut takes away takes every delivery in it along.
+		if err := syncDir(filepath.Dir(c.Dir)); err != nil {
+			return nil, fmt.Errorf("folder sink %s: %w", c.Name, err)
+		}
 	}
 	f := &folder{name: c.Name, dir: c.Dir}
 	probe, err := os.CreateTemp(c.Dir, ".waypost-*")
@@ -34,9 +40,12 @@ func NewFolder(c FolderConfig) (Sink, error) {
 	probe.Close()
 	os.Remove(probe.Name())
 	// What an earlier process left half written was never noted as delivered; it will come again.
-	if old, err := filepath.Glob(filepath.Join(c.Dir, ".waypost-*")); err == nil {
+	// No glob over the path: '*' or '[' in a folder's own name would reach into its neighbours.
+	if old, err := os.ReadDir(c.Dir); err == nil {
 		for _, o := range old {
-			os.Remove(o)
+			if strings.HasPrefix(o.Name(), ".waypost-") {
+				os.Remove(filepath.Join(c.Dir, o.Name()))
+			}
 		}
 	}
 	return f, nil
@@ -44,7 +53,7 @@ func NewFolder(c FolderConfig) (Sink, error) {
 
 func (f *folder) Name() string { return f.name }
 
-// FileName is what a delivery is called in a folder sink: the kind of thing first, so that a listing sorts into kinds.
+// FileName is what a delivery is called in a folder sink: its id, so that a repeat meets its own file.
 func FileName(d *Delivery) string { return d.ID + ".json" }
 
 func (f *folder) Deliver(ctx context.Context, d *Delivery) error {
@@ -67,10 +76,14 @@ func (f *folder) Deliver(ctx context.Context, d *Delivery) error {
 	if err := os.Rename(tmp.Name(), filepath.Join(f.dir, FileName(d))); err != nil {
 		return fmt.Errorf("write into folder: %w", reasonOf(err))
 	}
+	return syncDir(f.dir)
+}
+
+func syncDir(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil // directories cannot be synced there; NTFS journals the rename
 	}
-	dir, err := os.Open(f.dir)
+	dir, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("sync folder: %w", reasonOf(err))
 	}

@@ -76,7 +76,10 @@ func parseSigningKey(s string) (signingKey, error) {
 		case err == nil && len(b) == ed25519.SeedSize:
 			return signingKey{private: ed25519.NewKeyFromSeed(b)}, nil
 		case err == nil && len(b) == ed25519.PrivateKeySize:
-			return signingKey{private: ed25519.PrivateKey(b)}, nil
+			// Signing with another key's public half gives the private one away.
+			if k := ed25519.NewKeyFromSeed(b[:ed25519.SeedSize]); k.Equal(ed25519.PrivateKey(b)) {
+				return signingKey{private: k}, nil
+			}
 		}
 		return signingKey{}, errors.New("webhook secret: after whsk_ comes an Ed25519 private key in base64")
 	}

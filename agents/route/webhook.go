@@ -3,6 +3,7 @@ package route
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,7 @@ type WebhookConfig struct {
 const (
 	defaultTimeout = 10 * time.Second
 	retryAfterMax  = 24 * time.Hour
-	answerMax      = 64 << 10 // of an answer's body, read only so that the connection can be used again
+	answerMax      = 64 << 10 // of an answer's header, and of its body, read only so that the connection can be used again
 )
 
 // webhook POSTs CloudEvents 1.0 (structured JSON), signed as Standard Webhooks 1.0.0 says. Redirects are not followed: they
@@ -59,6 +60,9 @@ func NewWebhook(c WebhookConfig) (Sink, error) {
 	if w.timeout == 0 {
 		w.timeout = defaultTimeout
 	}
+	if c.Payload != "" && c.Payload != "full" && c.Payload != "thin" {
+		return nil, fmt.Errorf("webhook sink %s: payload is neither full nor thin", c.Name)
+	}
 	if len(c.SecretFiles) == 0 {
 		return nil, fmt.Errorf("webhook sink %s: secret_files is empty", c.Name)
 	}
@@ -74,6 +78,7 @@ func NewWebhook(c WebhookConfig) (Sink, error) {
 	if u.Scheme == "https" {
 		transport.Proxy = http.ProxyFromEnvironment // sees the host name only
 	}
+	transport.MaxResponseHeaderBytes = answerMax
 	w.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return w, nil
 }
@@ -174,7 +179,8 @@ func retryAfter(v string, now time.Time) (time.Duration, bool) {
 	return 0, false
 }
 
-// plainNetError drops the address from a network error.
+// plainNetError drops the address from a network error, and the answer: net/http quotes what it cannot parse, and a system
+// may answer with what it was sent.
 func plainNetError(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -185,8 +191,16 @@ func plainNetError(err error) error {
 		return errors.New("no answer in time")
 	}
 	var op *net.OpError
-	if errors.As(err, &op) {
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &op):
 		return op.Err
+	case errors.As(err, &cert):
+		return errors.New("its certificate is not valid for this address, or its issuer is not known here")
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it hung up before it answered")
 	}
-	return err
+	return errors.New("it did not answer in HTTP")
 }

@@ -86,7 +86,10 @@ func Create(dir, agency string, passphrase []byte) (*Vault, error) {
 			return nil, err
 		}
 	}
-	return v, install(dir, files)
+	if err := install(dir, files); err != nil {
+		return nil, err // the keys are nowhere on disk, or not yet there for sure: they must not be used
+	}
+	return v, nil
 }
 
 func protect(plain keyFiles, identity *age.HybridIdentity, passphrase []byte) (keyFiles, error) {
@@ -136,6 +139,10 @@ func install(dir string, files keyFiles) error {
 			return fmt.Errorf("create keys: %w", err)
 		}
 	}
+	// The files' names, before the folder's: after a power cut there are all of them or none.
+	if err := syncDir(tmp); err != nil {
+		return err
+	}
 	if err := os.Rename(tmp, dir); err != nil {
 		return fmt.Errorf("create keys: %w", err)
 	}
@@ -159,6 +166,10 @@ func syncDir(dir string) error {
 
 // Open reads the keys in dir. Every error says what to mend; none shows a key.
 func Open(dir string, passphrase []byte) (*Vault, error) {
+	// Whoever may write into the folder could put other keys in place of ours, whatever the files' own permissions.
+	if info, err := os.Stat(dir); err == nil && info.IsDir() && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("open keys: %w: chmod 700 %s", ErrPermissions, dir)
+	}
 	files := keyFiles{}
 	var missing []string
 	for _, name := range fileNames {

@@ -28,8 +28,8 @@ var (
 	ErrIncomplete = errors.New("some key files are missing; restore the folder from its backup")
 	// ErrPassphrase: the passphrase is wrong, or one is needed, or none is.
 	ErrPassphrase = errors.New("wrong passphrase")
-	// ErrPermissions: others can read the keys.
-	ErrPermissions = errors.New("key files can be read by others")
+	// ErrPermissions: others can read the keys, or get at the folder they lie in.
+	ErrPermissions = errors.New("others have access to the keys")
 	// ErrExists: there are keys already.
 	ErrExists = errors.New("there are keys in this folder already")
 	// ErrNotForMe: the body is sealed to a key that this agency does not hold.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"waypost/broker/brokertest"
+	"waypost/deploy/examples"
 )
 
 func TestMain(m *testing.M) {
@@ -19,7 +21,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs testdata/script. Each finds enrolment requests of two agencies in its folder, and a free loopback
-// address in $ADDR.
+// address in $ADDR,
+// $API1 and $API2, and the example referral.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -33,14 +36,21 @@ func TestScript(t *testing.T) {
 					return err
 				}
 			}
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			for _, name := range []string{"ADDR", "API1", "API2"} {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					return err
+				}
+				defer l.Close() // together, so that no two are the same
+				e.Setenv(name, l.Addr().String())
+			}
+			text, err := examples.Files.ReadFile("referral-urgent.json")
 			if err != nil {
 				return err
 			}
-			e.Setenv("ADDR", l.Addr().String())
-			return l.Close()
+			return os.WriteFile(filepath.Join(e.WorkDir, "referral.json"), text, 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"listening": listening, "mode": mode},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"listening": listening, "mode": mode, "capture": capture, "eventually": eventually},
 	})
 }
 
@@ -59,6 +69,40 @@ func listening(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s: %v", args[0], err)
 		}
 		time.Sleep(10 * time.Millisecond) // nothing signals another process's port
+	}
+}
+
+// capture VAR [PREFIX] puts the first word of the last standard output, or of its line that begins with PREFIX, into VAR.
+func capture(ts *testscript.TestScript, _ bool, args []string) {
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		if len(args) > 1 {
+			rest, ok := strings.CutPrefix(line, args[1])
+			if !ok {
+				continue
+			}
+			line = rest
+		}
+		if words := strings.Fields(line); len(words) > 0 {
+			ts.Setenv(args[0], words[0])
+			return
+		}
+	}
+	ts.Fatalf("nothing to capture")
+}
+
+// eventually PATTERN COMMAND… runs a command until its standard output matches.
+func eventually(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		_ = ts.Exec(args[1], args[2:]...)
+		if pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("never matched %s", args[0])
+		}
+		time.Sleep(20 * time.Millisecond) // nothing signals another process's progress
 	}
 }
 
