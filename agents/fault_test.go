@@ -279,3 +279,43 @@ func TestNoPlaintextAtRest(t *testing.T) {
 		t.Errorf("searched %d files and found the words in a sink: %v; the search is broken", files, found)
 	}
 }
+
+// TestDiskFull: a full store refuses with a code of its own, and nothing that was answered with 202 is lost.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	p, n := pair(t, b, "")
+	p.halt(t)
+	text, err := os.ReadFile(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, p.config, string(text)+"max_store_mb: 1\n")
+	b.Stop(t) // so that nothing leaves and makes room
+	p.start(t)
+	var ids []string
+	for i := 0; ; i++ {
+		a, code, pr := p.submit(t, ngo, nil)
+		if code == http.StatusAccepted {
+			ids = append(ids, a.ID)
+			continue
+		}
+		if code != http.StatusInsufficientStorage || pr.Code != "store-full" {
+			t.Fatalf("message %d: %d %+v", i, code, pr)
+		}
+		break
+	}
+	if len(ids) < 10 {
+		t.Fatalf("full after %d messages: the test did not test", len(ids))
+	}
+	p.halt(t)
+	write(t, p.config, string(text))
+	b.Restart(t)
+	p.start(t)
+	for _, id := range ids {
+		p.waitState(t, id, "delivered")
+	}
+	if got := referrals(t, n); got != len(ids) {
+		t.Errorf("%d arrived, %d were accepted", got, len(ids))
+	}
+}
