@@ -69,6 +69,18 @@ func TestReferralGoesThrough(t *testing.T) {
 		t.Fatalf("forward: %d %+v", code, pr)
 	}
 	n.waitState(t, on.ID, "delivered")
+	// Another survivor's certificate does not cover this one.
+	foreign := p.mustSubmit(t, ngo, func(d map[string]any) { d["referral"].(map[string]any)["reference"] = "NS-2" })
+	p.waitState(t, foreign.ID, "delivered")
+	var theirs item
+	n.call(t, "GET", "/v1/inbox/"+foreign.ID, nil, &theirs)
+	body, err = json.Marshal(map[string]any{"to": housing, "thread": sent.Thread, "certificates": theirs.Certificates, "referral": got.Payload})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, pr := n.call(t, "POST", "/v1/referrals", body, nil); code != 422 || pr.Code != "foreign-certificate" {
+		t.Errorf("another thread's certificate: %d %+v", code, pr)
+	}
 	var at item
 	h.call(t, "GET", "/v1/inbox/"+on.ID, nil, &at)
 	if len(at.Certificates) != 1 || at.Certificates[0] != got.Certificates[0] {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
 	"waypost/agents/api"
@@ -120,7 +122,8 @@ type certificate struct {
 // gather makes the certificate for a consent recorded with this submission and finds the ones it names.
 func (a *Agent) gather(ctx context.Context, dir *directory.View, s *schemas.Submission, now time.Time) ([]certificate, error) {
 	if s.Thread != "" {
-		// A thread continues: what is passed on goes under the certificates that came with it, unless it says otherwise.
+		// A thread continues: what is passed on goes under the certificates that came with it, and no others. A certificate
+		// of another thread may be another survivor's.
 		known, certificates, err := a.store.ThreadCertificates(ctx, s.Thread)
 		if err != nil {
 			return nil, err
@@ -129,12 +132,25 @@ func (a *Agent) gather(ctx context.Context, dir *directory.View, s *schemas.Subm
 			return nil, refuse("unknown-thread", "This agent has no message of the thread to continue.", "Leave \"thread\" out for a new referral.",
 				schemas.Problem{Path: "/thread", Rule: "known"})
 		}
+		for i, id := range s.Certificates {
+			if !slices.Contains(certificates, id) {
+				return nil, refuse("foreign-certificate", "A certificate that the submission names belongs to another thread.", "Name one that came with this thread, or none.",
+					schemas.Problem{Path: "/certificates/" + strconv.Itoa(i), Rule: "thread"})
+			}
+		}
 		if s.Consent == nil && len(s.Certificates) == 0 && s.Referral.LawfulBasis.Basis == schemas.BasisConsent {
 			return a.held(ctx, dir, certificates)
 		}
 	}
 	if s.Consent == nil {
-		return a.held(ctx, dir, s.Certificates)
+		held, err := a.held(ctx, dir, s.Certificates)
+		for i, c := range held {
+			if s.Thread == "" && c.Issuer != a.cfg.Agency {
+				return nil, refuse("foreign-certificate", "A certificate that another agency took is used only in the thread that it came with.", "Name the thread in \"thread\".",
+					schemas.Problem{Path: "/certificates/" + strconv.Itoa(i), Rule: "thread"})
+			}
+		}
+		return held, err
 	}
 	c := *s.Consent
 	c.Fill(now)

@@ -2,6 +2,12 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -22,7 +28,7 @@ func TestMain(m *testing.M) {
 
 // TestScript runs testdata/script. Each finds enrolment requests of two agencies in its folder, and a free loopback
 // address in $ADDR,
-// $API1 and $API2, and the example referral.
+// $API1 and $API2, the example referral, and a self-signed certificate for loopback (cert.pem, key.pem).
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -43,6 +49,9 @@ func TestScript(t *testing.T) {
 				}
 				defer l.Close() // together, so that no two are the same
 				e.Setenv(name, l.Addr().String())
+			}
+			if err := certificate(e.WorkDir); err != nil {
+				return err
 			}
 			text, err := examples.Files.ReadFile("referral-urgent.json")
 			if err != nil {
@@ -156,4 +165,28 @@ func TestUsage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// certificate makes a self-signed one for loopback.
+func certificate(dir string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: cert}, "key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
