@@ -7,9 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"waypost/agents/vault"
+	"waypost/schemas"
 	"waypost/schemas/directory"
 )
 
@@ -49,6 +48,9 @@ routes:
 // Init makes an agency's three key pairs in dir and writes an enrolment request. The private halves never leave dir. A
 // second Init changes nothing: it writes the same keys' request again, so that a lost request can be sent again.
 func Init(dir string, o InitOptions) (*Initialised, error) {
+	if !schemas.ValidAgencyID(o.Agency) { // before keys are made that no network would take
+		return nil, &ConfigError{File: "agency", Text: "not an agency's id", Advice: "small letters, digits and hyphens, like harbour-ngo"}
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make agent folder: %w", err)
 	}
@@ -75,11 +77,11 @@ func Init(dir string, o InitOptions) (*Initialised, error) {
 		return nil, fmt.Errorf("encode enrolment request: %w", err)
 	}
 	out := &Initialised{RequestFile: filepath.Join(dir, requestFile), ConfigFile: filepath.Join(dir, configFile), Fingerprint: req.Fingerprint()}
-	if err := renameio.WriteFile(out.RequestFile, text, 0o644); err != nil {
+	if err := replace(out.RequestFile, text, 0o644); err != nil {
 		return nil, fmt.Errorf("write enrolment request: %w", err)
 	}
 	if _, err := os.Stat(out.ConfigFile); errors.Is(err, os.ErrNotExist) {
-		if err := renameio.WriteFile(out.ConfigFile, fmt.Appendf(nil, configTemplate, o.Agency), 0o600); err != nil {
+		if err := replace(out.ConfigFile, fmt.Appendf(nil, configTemplate, o.Agency), 0o600); err != nil {
 			return nil, fmt.Errorf("write agent config: %w", err)
 		}
 		for _, d := range []string{"data", "systems/intake"} {
@@ -130,7 +132,7 @@ func Join(dir string, text []byte, passphrase []byte) (*Joined, error) {
 			return nil, fmt.Errorf("join network: this agent trusts another network root already; a new root needs a new agent folder")
 		}
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, grantFile), text, 0o600); err != nil {
+	if err := replace(filepath.Join(dir, grantFile), text, 0o600); err != nil {
 		return nil, fmt.Errorf("keep grant: %w", err)
 	}
 	return &Joined{Agency: g.Agency, Network: g.Network, Fingerprint: g.Fingerprint()}, nil

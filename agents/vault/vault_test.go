@@ -97,8 +97,9 @@ func TestNothingPrintsKeys(t *testing.T) {
 }
 
 func TestOpenWhatWasCreated(t *testing.T) {
-	for _, pass := range []string{"", "five random words are good"} {
+	for _, pass := range []string{"", passphrase} {
 		v, dir := create(t, pass)
+		onlyOurs(t, dir)
 		again, err := vault.Open(dir, []byte(pass))
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +129,7 @@ func TestOpenWhatWasCreated(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	plain, protected := "", "five random words are good"
+	plain := ""
 	tests := map[string]struct {
 		pass string // at creation
 		bend func(dir string) error
@@ -138,13 +139,18 @@ func TestOpenRefuses(t *testing.T) {
 		"nothing there":     {plain, os.RemoveAll, "", vault.ErrMissing},
 		"one file missing":  {plain, func(d string) error { return os.Remove(filepath.Join(d, "at-rest.key")) }, "", vault.ErrIncomplete},
 		"readable by group": {plain, func(d string) error { return os.Chmod(filepath.Join(d, "signing.key"), 0o640) }, "", vault.ErrPermissions},
-		"wrong passphrase":  {protected, nil, "five random words are bad", vault.ErrPassphrase},
-		"no passphrase":     {protected, nil, "", vault.ErrPassphrase},
-		"needless":          {plain, nil, protected, vault.ErrPassphrase},
+		"wrong passphrase":  {passphrase, nil, "five random words are bad", vault.ErrPassphrase},
+		"no passphrase":     {passphrase, nil, "", vault.ErrPassphrase},
+		"needless":          {plain, nil, passphrase, vault.ErrPassphrase},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, dir := create(t, tc.pass)
+			var dir string
+			if tc.pass == passphrase {
+				dir = protected(t)
+			} else {
+				_, dir = create(t, tc.pass)
+			}
 			if tc.bend != nil {
 				if err := tc.bend(dir); err != nil {
 					t.Fatal(err)

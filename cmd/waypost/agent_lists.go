@@ -17,15 +17,38 @@ func asJSON(cmd *cobra.Command, v any) (bool, error) {
 	if on, _ := cmd.Flags().GetBool("json"); !on {
 		return false, nil
 	}
-	return true, printJSON(cmd.OutOrStdout(), v)
+	var text strings.Builder
+	if err := printJSON(&text, v); err != nil {
+		return true, err
+	}
+	_, err := io.WriteString(cmd.OutOrStdout(), escapeHarmful(text.String()))
+	return true, err
 }
 
-// clean makes text from elsewhere harmless for a terminal: control characters could rewrite the screen, bidi controls what
-// a line seems to say.
+// escapeHarmful writes as escapes what JSON may carry as it stands but a terminal may act on. In JSON such characters occur
+// in strings only, so the value stays the same.
+func escapeHarmful(document string) string {
+	var b strings.Builder
+	for _, r := range document {
+		if harmful(r) {
+			fmt.Fprintf(&b, "\\u%04x", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// harmful says of a character in text from elsewhere that a terminal may act on it: control characters could rewrite the
+// screen, bidi controls what a line seems to say.
+func harmful(r rune) bool {
+	return r < 0x20 && r != '\n' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x061c
+}
+
+// clean makes text from elsewhere harmless for a terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r < 0x20 && r != '\n', r >= 0x7f && r < 0xa0, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == 0x061c:
+		if harmful(r) {
 			return '\ufffd'
 		}
 		return r
@@ -182,7 +205,13 @@ func newAgentOutboxCommand() *cobra.Command {
 }
 
 func newAgentQuarantineCommand() *cobra.Command {
-	return listFlags(&cobra.Command{Use: "quarantine [N]", Short: "List what was kept but not let through, or say why one was", Args: cobra.MaximumNArgs(1),
+	return listFlags(&cobra.Command{Use: "quarantine [N]", Short: "List what was kept but not let through, or say why one was",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return exactArgs("[N]")(cmd, args)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {

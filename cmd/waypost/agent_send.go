@@ -200,7 +200,7 @@ func printAccepted(cmd *cobra.Command, a *api.Accepted) error {
 	if a.Repeated {
 		fmt.Fprintf(out, "This was sent before; nothing new was sent. (--again sends it once more.)\n")
 	}
-	fmt.Fprintf(out, "message     %s\nthread      %s\nstate       %s\n", a.ID, a.Thread, stateWords(a.State))
+	fmt.Fprintf(out, "message     %s\nthread      %s\nstate       %s\n", clean(a.ID), clean(a.Thread), clean(stateWords(a.State)))
 	if a.RespondBy != nil {
 		fmt.Fprintf(out, "answer due  %s (%s)\n", a.RespondBy.Local().Format("2 Jan 15:04"), relative(*a.RespondBy, time.Now()))
 	}

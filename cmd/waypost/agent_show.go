@@ -32,7 +32,7 @@ func newAgentShowCommand() *cobra.Command {
 
 func printMessage(w io.Writer, m *api.Message) error {
 	now := time.Now()
-	fmt.Fprintf(w, "%s from %s to %s\n", m.Kind, clean(m.From), clean(m.To))
+	fmt.Fprintf(w, "%s from %s to %s\n", clean(string(m.Kind)), clean(m.From), clean(m.To))
 	line := func(k, v string) {
 		if v != "" {
 			fmt.Fprintf(w, "%-12s %s\n", k, clean(v))
