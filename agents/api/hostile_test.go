@@ -99,7 +99,8 @@ func TestHostileDocuments(t *testing.T) {
 		t.Errorf("refused documents left %d messages in the outbox", len(ids))
 	}
 	// And the same agent still works, up to the last allowed byte.
-	full := good + strings.Repeat(" ", schemas.MaxDocument-len(good))
+	full := set(func(r map[string]any) { r["reference"], r["summary"] = canary, "Test Person A, "+canary })
+	full += strings.Repeat(" ", schemas.MaxDocument-len(full))
 	id := p.call(t, "POST", "/v1/referrals", strings.NewReader(full)).accepted(t).ID
 	eventually(t, "a good referral after all that", func() bool {
 		ids, _ := n.ids(t, "/v1/inbox")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -151,7 +152,34 @@ func (m *member) start(t *testing.T) {
 		if strings.Contains(m.log.String(), "wpt_") {
 			t.Errorf("agent %s logged a token", m.id)
 		}
+		m.storedNothingPlain(t)
 	})
+}
+
+// storedNothingPlain looks through the store's files, also at what SQLite has not yet overwritten: neither what a caller sent
+// nor a token is there as it was.
+func (m *member) storedNothingPlain(t *testing.T) {
+	t.Helper()
+	files := 0
+	err := filepath.WalkDir(filepath.Join(m.dir, "data"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		files++
+		for _, s := range []string{canary, "wpt_secret", "Test Person"} {
+			if bytes.Contains(text, []byte(s)) {
+				t.Errorf("%s holds %q in the clear", filepath.Base(path), s)
+			}
+		}
+		return nil
+	})
+	if err != nil || files == 0 {
+		t.Errorf("%d files looked through: %v", files, err)
+	}
 }
 
 // answer is what came back.
