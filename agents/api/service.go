@@ -46,7 +46,7 @@ type Accepted struct {
 	Thread    string     `json:"thread" doc:"Thread id shared by everything that follows from this referral"`
 	State     string     `json:"state" doc:"pending: stored by this agent, waiting to be published"`
 	RespondBy *time.Time `json:"respond_by,omitempty" doc:"When an answer is due"`
-	Repeated  bool       `json:"repeated,omitempty" doc:"True when the idempotency key was seen before; nothing new was sent"`
+	Repeated  bool       `json:"repeated,omitzero" doc:"True when the idempotency key was seen before; nothing new was sent"`
 }
 
 // Item is one line of the inbox or outbox: metadata only.
