@@ -217,7 +217,7 @@ func (p *dispatcher) document(ctx context.Context, d *store.Delivery) (*route.De
 	if d.Source == store.FromEvent {
 		e, err := p.store.Event(ctx, d.Ref)
 		if err != nil {
-			return nil, &route.Permanent{Err: fmt.Errorf("read event %s: %w", d.Ref, err)}
+			return nil, unreadable("event", d.Ref, err)
 		}
 		data, err := schemas.Encode(eventDocument{ID: e.ID, Event: e.Type, At: e.At, Thread: e.Thread, Message: e.Message, Kind: string(e.Kind), Agency: e.Peer, Code: e.Code})
 		if err != nil {
@@ -228,7 +228,7 @@ func (p *dispatcher) document(ctx context.Context, d *store.Delivery) (*route.De
 	}
 	in, err := p.store.Incoming(ctx, p.agency, d.Ref)
 	if err != nil {
-		return nil, &route.Permanent{Err: fmt.Errorf("read message %s: %w", d.Ref, err)}
+		return nil, unreadable("message", d.Ref, err)
 	}
 	payload, raw, err := reopen(p.vault, &in.Manifest, in.Body, in.Wrapped)
 	if err != nil {
@@ -242,6 +242,15 @@ func (p *dispatcher) document(ctx context.Context, d *store.Delivery) (*route.De
 	}
 	return &route.Delivery{ID: m.ID, Event: store.EventReceived, Time: in.Received, Agency: p.agency, Data: data,
 		Attributes: intake.Describe(m, payload, store.EventReceived)}, nil
+}
+
+// unreadable: only what is not there will never be; a hiccup of the disk passes.
+func unreadable(what, ref string, err error) error {
+	err = fmt.Errorf("read %s %s: %w", what, ref, err)
+	if errors.Is(err, store.ErrNotFound) {
+		return &route.Permanent{Err: err}
+	}
+	return err
 }
 
 func pause(ctx context.Context, d time.Duration) {

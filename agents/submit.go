@@ -236,6 +236,7 @@ func (a *Agent) send(ctx context.Context, dir *directory.View, m envelope.Manife
 	}
 	var first string
 	err = a.store.Update(ctx, func(tx *store.Tx) error {
+		first = "" // the store may run this twice
 		if again != nil {
 			request, message, err := tx.Repeated(again.key)
 			if err == nil {

@@ -23,13 +23,13 @@ func (tx *Tx) AddReceipt(m *envelope.Manifest, note []byte, at time.Time) (threa
 		return thread, err
 	}
 	// The recipient can only have what was published: a receipt also settles "stored, but the ack was lost".
-	_, err = tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = coalesce(published, ?), receipt = ?, receipt_code = ?, receipt_at = ?
+	first, err := tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = coalesce(published, ?), receipt = ?, receipt_code = ?, receipt_at = ?
 		WHERE id = ? AND receipt = ''`, millis(at), string(m.Outcome), m.Code, millis(at), m.ReplyTo)
 	if err != nil {
 		return thread, fmt.Errorf("record receipt: %w", err)
 	}
-	// A message that was refused or set aside is nobody's to answer.
-	if m.Outcome == schemas.OutcomeRejected {
+	// A message that was refused is nobody's to answer; but a late contradiction of an earlier receipt stops no clock.
+	if first == 1 && m.Outcome == schemas.OutcomeRejected {
 		_, err = tx.exec(`UPDATE outbox SET answered = ? WHERE id = ? AND answered IS NULL`, millis(at), m.ReplyTo)
 	}
 	return thread, err
