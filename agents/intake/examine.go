@@ -25,6 +25,7 @@ type plan struct {
 	later    string // code of a passing reason: nothing is stored
 	code     string // why it is not let through; empty: accepted
 	refused  bool   // refused outright instead of kept
+	verdict  string // code of what settle did in the end
 	problems []schemas.Problem
 
 	note         []byte
@@ -87,6 +88,11 @@ func (in *Intake) examine(msg Message) *plan {
 	}
 	p.verified = true
 	if err := envelope.CheckSent(m, p.now); err != nil {
+		if m.Kind == schemas.KindReceipt {
+			// Nobody answers a receipt, so nobody would send it again: it waits until the clocks agree.
+			p.later = codeOf(err)
+			return p
+		}
 		p.refused = true
 		return p.quarantine(codeOf(err))
 	}

@@ -112,7 +112,7 @@ func (in *Intake) Handle(ctx context.Context, batch []Message) []Verdict {
 	err := in.apply(ctx, plans, apply)
 	if err == nil {
 		for _, i := range apply {
-			out[i] = Verdict{Code: plans[i].code}
+			out[i] = Verdict{Code: plans[i].verdict}
 		}
 		return out
 	}
@@ -121,7 +121,7 @@ func (in *Intake) Handle(ctx context.Context, batch []Message) []Verdict {
 			err = in.apply(ctx, plans, []int{i})
 		}
 		if err == nil {
-			out[i] = Verdict{Code: plans[i].code}
+			out[i] = Verdict{Code: plans[i].verdict}
 			continue
 		}
 		code := CodeStore

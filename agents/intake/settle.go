@@ -11,7 +11,17 @@ import (
 
 // settle writes a plan down. It may run twice for the same message (redelivery after a lost acknowledgement): the second
 // time changes nothing.
-func (in *Intake) settle(tx *store.Tx, p *plan) error {
+//
+// The store may also run it twice when a shared commit fails, so it works on a copy: what the first run found out must not
+// become the second run's premise.
+func (in *Intake) settle(tx *store.Tx, examined *plan) error {
+	p := *examined
+	err := in.write(tx, &p)
+	examined.verdict = p.code
+	return err
+}
+
+func (in *Intake) write(tx *store.Tx, p *plan) error {
 	m := &p.manifest
 	if p.verified {
 		missing, err := tx.Saw(m.From, m.Lane, m.Seq, p.now)
