@@ -59,6 +59,7 @@ const (
 	CodeUnknownMessage    = "unknown-message"
 	CodeBasis             = "basis-mismatch"
 	CodeExpiredHead       = "directory-expired"
+	CodeDirectory         = "directory-unavailable"
 	CodeNoDirectory       = "directory-missing"
 	CodeStoreFull         = "store-full"
 	CodeStore             = "store-unavailable"
@@ -72,8 +73,8 @@ type Intake struct {
 	Agency    string
 	Vault     *vault.Vault
 	Store     *store.Store
-	Directory func() *directory.View     // nil until a directory was ever seen
-	Refresh   func(context.Context) bool // asks for a newer directory now; true when one came
+	Directory func() *directory.View              // nil until a directory was ever seen
+	Refresh   func(context.Context) (bool, error) // asks for a newer directory now; true when one came
 	Emit      *Emitter
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -148,10 +149,19 @@ func (in *Intake) lookAgain(ctx context.Context, batch []Message, plans []*plan)
 			again = append(again, i)
 		}
 	}
-	if len(again) == 0 || !in.Refresh(ctx) {
+	if len(again) == 0 {
 		return
 	}
+	changed, err := in.Refresh(ctx)
 	for _, i := range again {
+		if err != nil {
+			// Nobody knows whether a newer directory would let it in, and a quarantined id is spent: it comes again.
+			plans[i].later = CodeDirectory
+			continue
+		}
+		if !changed {
+			continue
+		}
 		plans[i] = in.examine(batch[i])
 	}
 }

@@ -121,13 +121,32 @@ func TestFreshDirectoryBeforeRefusal(t *testing.T) {
 	w.newKeys(police) // re-keyed; the directory we hold does not know yet
 	raw := w.seal(w.draft())
 	asked := 0
-	w.intake.Refresh = func(context.Context) bool { asked++; w.publish(); return true }
+	w.intake.Refresh = func(context.Context) (bool, error) { asked++; w.publish(); return true, nil }
 	w.view = old
 	if v := w.receive(raw); v.Fate != intake.Settled || v.Code != "" || len(w.inbox()) != 1 {
 		t.Errorf("got %+v", v)
 	}
 	if asked != 1 {
 		t.Errorf("asked %d times for a newer directory", asked)
+	}
+}
+
+// If nobody can be asked for a newer directory, nobody is refused on the word of an old one.
+func TestNoRefusalWhileTheDirectoryCannotBeAsked(t *testing.T) {
+	w := newWorld(t)
+	old := w.view
+	w.newKeys(police)
+	raw := w.seal(w.draft())
+	w.publish()
+	current := w.view
+	w.view = old
+	w.intake.Refresh = func(context.Context) (bool, error) { return false, errors.New("timeout") }
+	if v := w.receive(raw); v.Fate != intake.Later || len(w.quarantined()) != 0 {
+		t.Fatalf("got %+v", v)
+	}
+	w.view = current
+	if v := w.receive(raw); v.Fate != intake.Settled || len(w.inbox()) != 1 {
+		t.Errorf("when it could: %+v", v)
 	}
 }
 

@@ -22,6 +22,7 @@ const (
 	directorySubject = "$KV.DIRECTORY."
 	directoryGet     = "$JS.API.DIRECT.GET.KV_DIRECTORY.$KV.DIRECTORY."
 	directoryPoll    = time.Minute
+	getsMax          = 16     // entries asked for at once
 	entriesMax       = 20_000 // a head that lists more is not one network's
 )
 
@@ -88,41 +89,40 @@ func (d *Directory) keep(ctx context.Context, nc *nats.Conn) {
 		case <-changed:
 		}
 		t.Stop()
-		d.Refresh(ctx)
+		_, err := d.Refresh(ctx)
 		wait = directoryPoll
-		if d.View() == nil {
+		if err != nil || d.View() == nil {
 			wait = retryAfter
 		}
 	}
 }
 
 // Refresh asks the broker for a newer directory now and says whether one came. It is cheap when nothing changed: one
-// request.
-func (d *Directory) Refresh(ctx context.Context) bool {
+// request. An error means that it could not be asked, or that what it answered was refused: then nobody knows whether
+// there is a newer one.
+func (d *Directory) Refresh(ctx context.Context) (bool, error) {
 	before := d.View()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.View() != before {
-		return true // somebody else just did
+		return true, nil // somebody else just did
 	}
 	if d.nc == nil || !d.nc.IsConnected() {
-		return false
+		return false, errors.New("not connected to broker")
 	}
-	ctx, cancel := context.WithTimeout(ctx, ackWait)
-	defer cancel()
 	err := d.fetch(ctx)
 	if err != nil && ctx.Err() == nil {
-		code := "directory-invalid"
+		code := "directory-unavailable"
 		var bad *directory.Error
 		if errors.As(err, &bad) {
 			code = bad.Code
 		}
-		d.log.Error("directory from the broker refused, keeping the one we have", "code", code, "err", err)
+		d.log.Error("no newer directory from the broker, keeping the one we have", "code", code, "err", err)
 		if errors.Is(err, directory.ErrRollback) {
 			d.alarm(store.EventDirectoryRollback, code)
 		}
 	}
-	return d.View() != before
+	return d.View() != before, err
 }
 
 func (d *Directory) fetch(ctx context.Context) error {
@@ -150,17 +150,9 @@ func (d *Directory) fetch(ctx context.Context) error {
 	if len(h.Entries) > entriesMax {
 		return fmt.Errorf("refuse head with %d entries", len(h.Entries))
 	}
-	entries := make(map[string][]byte, len(h.Entries))
-	for key, digest := range h.Entries {
-		if old, ok := d.kept[key]; ok && digest == digestOf(old) {
-			entries[key] = old
-			continue
-		}
-		entry, err := d.get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("fetch directory entry: %w", err)
-		}
-		entries[key] = entry
+	entries, err := d.entries(ctx, h.Entries)
+	if err != nil {
+		return err
 	}
 	view, err := directory.Open(d.root, head, entries, have)
 	if err != nil {
@@ -181,6 +173,44 @@ func (d *Directory) fetch(ctx context.Context) error {
 	return nil
 }
 
+// entries fetches what the head lists and we do not have, some at a time. What came and has the right digest is kept also
+// when another one fails, so that a large directory over a slow line arrives in the end.
+func (d *Directory) entries(ctx context.Context, digests map[string]string) (map[string][]byte, error) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var failed error
+	entries := make(map[string][]byte, len(digests))
+	limit := make(chan struct{}, getsMax)
+	for key, digest := range digests {
+		if old, ok := d.kept[key]; ok && digest == digestOf(old) {
+			mu.Lock()
+			entries[key] = old
+			mu.Unlock()
+			continue
+		}
+		limit <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer func() { <-limit; wg.Done() }()
+			entry, err := d.get(ctx, key)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed = fmt.Errorf("fetch directory entry: %w", err)
+				return
+			}
+			entries[key] = entry
+		}()
+	}
+	wg.Wait()
+	for key, entry := range entries {
+		if digests[key] == digestOf(entry) {
+			d.kept[key] = entry
+		}
+	}
+	return entries, failed
+}
+
 func digestOf(b []byte) string {
 	sum := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(sum[:])
@@ -191,6 +221,8 @@ var errAbsent = errors.New("not in the directory")
 // get reads one key with a direct get: an agency needs no right to make consumers for it, which would let it have messages
 // pushed to subjects of its choosing.
 func (d *Directory) get(ctx context.Context, key string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
 	msg, err := d.nc.RequestWithContext(ctx, directoryGet+key, nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask broker for directory: %w", err)
