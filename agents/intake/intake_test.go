@@ -150,6 +150,31 @@ func TestNoRefusalWhileTheDirectoryCannotBeAsked(t *testing.T) {
 	}
 }
 
+// An agency that knows another's ids must not be able to make its message vanish, nor to put its own consent in the other's
+// place.
+func TestTakenIDs(t *testing.T) {
+	w := newWorld(t)
+	victim, other := w.draft(), w.draft()
+	squatter := w.draft()
+	if err := w.store.Update(context.Background(), func(tx *store.Tx) error {
+		if err := tx.AddCertificate(other.certificate.ID, housing, []byte("x"), w.now); err != nil {
+			return err
+		}
+		return tx.Decide(victim.manifest.ID, housing, "accepted", "", w.now)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if v := w.receive(w.seal(victim)); v.Code != intake.CodeIDTaken || len(w.quarantined()) != 1 || len(w.receipts()) != 1 {
+		t.Errorf("message id taken: %+v, receipts %v", v, w.receipts())
+	}
+	if v := w.receive(w.seal(other)); v.Code != intake.CodeCertificateConflict || len(w.quarantined()) != 2 {
+		t.Errorf("certificate id taken: %+v", v)
+	}
+	if v := w.receive(w.seal(squatter)); v.Code != "" || len(w.inbox()) != 1 {
+		t.Errorf("an honest one: %+v", v)
+	}
+}
+
 func TestVoidFillsTheHole(t *testing.T) {
 	w := newWorld(t)
 	first := w.draft()

@@ -58,10 +58,27 @@ func (in *Intake) once(err error, p *plan) error {
 
 func (in *Intake) accept(tx *store.Tx, p *plan) error {
 	m := &p.manifest
-	if _, _, err := tx.Decided(m.ID); err == nil {
+	switch peer, err := tx.Decided(m.ID); {
+	case err == nil && peer == m.From:
 		return in.once(store.ErrExists, p)
-	} else if !errors.Is(err, store.ErrNotFound) {
+	case err == nil:
+		// Another agency used this id before: by accident it cannot be, and to settle it as a replay would let that agency
+		// make this one's message vanish.
+		p.quarantine(CodeIDTaken)
+		return in.setAside(tx, p)
+	case !errors.Is(err, store.ErrNotFound):
 		return err
+	}
+	for _, c := range p.certificates {
+		// The first to bring an id would otherwise decide what later messages are judged under.
+		issuer, err := tx.CertificateIssuer(c.ID)
+		if err == nil && issuer != c.Issuer {
+			p.quarantine(CodeCertificateConflict)
+			return in.setAside(tx, p)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
 	}
 	if m.Kind == schemas.KindReferralResponse {
 		// An answer to something we never asked this agency is not an answer.
@@ -154,7 +171,7 @@ func (in *Intake) setAside(tx *store.Tx, p *plan) error {
 	answer := p.verified && m.Kind != schemas.KindReceipt
 	if answer {
 		// The id is spent: the same message sent again gets the same answer, not a second chance to be routed.
-		if err := tx.Decide(m.ID, m.From, string(outcome), p.code, p.now); err != nil {
+		if err := tx.Decide(m.ID, m.From, string(outcome), p.code, p.now); err != nil && p.code != CodeIDTaken {
 			return in.once(err, p)
 		}
 	}

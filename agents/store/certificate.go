@@ -6,13 +6,26 @@ import (
 	"time"
 )
 
-// AddCertificate keeps a consent certificate, locked by the vault. A repeat changes nothing.
+// AddCertificate keeps a consent certificate, locked by the vault. A repeat changes nothing; ErrExists says that another
+// issuer's certificate bears this id, which is random when it is honestly made.
 func (tx *Tx) AddCertificate(id, issuer string, locked []byte, at time.Time) error {
-	_, err := tx.exec(`INSERT INTO certificates (id, issuer, received, locked) VALUES (?,?,?,?) ON CONFLICT DO NOTHING`, id, issuer, millis(at), locked)
-	if err != nil {
+	if _, err := tx.exec(`INSERT INTO certificates (id, issuer, received, locked) VALUES (?,?,?,?) ON CONFLICT DO NOTHING`, id, issuer, millis(at), locked); err != nil {
 		return fmt.Errorf("store certificate: %w", err)
 	}
+	var kept string
+	if err := tx.tx.QueryRowContext(tx.ctx, `SELECT issuer FROM certificates WHERE id = ?`, id).Scan(&kept); err != nil {
+		return fmt.Errorf("store certificate: %w", classify(err))
+	}
+	if kept != issuer {
+		return ErrExists
+	}
 	return nil
+}
+
+// CertificateIssuer says who issued the kept certificate of this id, or ErrNotFound.
+func (tx *Tx) CertificateIssuer(id string) (issuer string, err error) {
+	err = tx.tx.QueryRowContext(tx.ctx, `SELECT issuer FROM certificates WHERE id = ?`, id).Scan(&issuer)
+	return issuer, classify(err)
 }
 
 // LinkCertificate records that a message travelled under a certificate.

@@ -56,10 +56,10 @@ func (tx *Tx) Decide(id, peer, outcome, code string, at time.Time) error {
 	return err
 }
 
-// Decided returns the first outcome given to a message id, or ErrNotFound.
-func (tx *Tx) Decided(id string) (outcome, code string, err error) {
-	err = tx.tx.QueryRowContext(tx.ctx, `SELECT outcome, code FROM decided WHERE id = ?`, id).Scan(&outcome, &code)
-	return outcome, code, classify(err)
+// Decided returns whose message of this id was decided first, or ErrNotFound.
+func (tx *Tx) Decided(id string) (peer string, err error) {
+	err = tx.tx.QueryRowContext(tx.ctx, `SELECT peer FROM decided WHERE id = ?`, id).Scan(&peer)
+	return peer, classify(err)
 }
 
 // Gap is a run of sequence numbers that were never seen.
