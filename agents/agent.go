@@ -3,6 +3,7 @@ package agents
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,6 +42,7 @@ type Agent struct {
 	link      *link.Link
 	sinks     []*dispatcher
 	listener  net.Listener
+	hosts     []string
 
 	tidied  time.Time
 	alarmed sync.Mutex
@@ -209,6 +211,9 @@ func (a *Agent) listen() (net.Listener, error) {
 		ln.Close()
 		return nil, &ConfigError{File: "api.cert", Text: "certificate or key cannot be used"}
 	}
+	if leaf, err := x509.ParseCertificate(pair.Certificate[0]); err == nil {
+		a.hosts = leaf.DNSNames // the names that it may be addressed by are the ones it can prove
+	}
 	return tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}}), nil
 }
 
@@ -241,7 +246,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		}()
 	}
 	start(func() error { return a.link.Run(ctx) })
-	start(func() error { return api.Serve(ctx, a.listener, api.New(a, api.Options{Log: a.log})) })
+	start(func() error { return api.Serve(ctx, a.listener, api.New(a, api.Options{Log: a.log, Hosts: a.hosts})) })
 	work := func(f func()) {
 		wg.Add(1)
 		go func() { defer wg.Done(); f() }()

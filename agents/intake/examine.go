@@ -139,7 +139,13 @@ func (in *Intake) permit(dir *directory.View, sender *directory.Agency, m *envel
 	if err := dir.Permits(directory.Flow{From: m.From, To: m.To, Kind: m.Kind, Purposes: use.Purposes, Categories: use.Categories, At: m.Sent}); err != nil {
 		return codeOf(err), problemOf(err)
 	}
-	if r, ok := payload.(*schemas.Referral); ok {
+	r, ok := payload.(*schemas.Referral)
+	// The response clock and the lane are in the open, the urgency is sealed: only here can they be compared. A referral
+	// without its clock would never be overdue; a clock on anything else could never be stopped.
+	if ok != (m.RespondBy != nil) || ok && m.Lane != r.Urgency.Lane() {
+		return CodeUrgency, []schemas.Problem{{Path: "/urgency", Rule: "manifest", Hint: "Lane or response time in the manifest are not those of the urgency inside."}}
+	}
+	if ok {
 		declared := string(r.LawfulBasis.Basis)
 		if BasisCode(m.Basis) != declared {
 			return CodeBasis, []schemas.Problem{{Path: "/lawful_basis/basis", Rule: "manifest", Hint: "The basis inside the message is not the one its manifest declares."}}

@@ -112,6 +112,8 @@ var hostiles = map[string]hostile{
 		d.manifest.Basis = "vital-interests"
 		return w.seal(d)
 	}, "", intake.CodeBasis, "quarantined"},
+	"no-clock":          {"a referral without a response time", func(w *world, d *draft) []byte { d.manifest.RespondBy = nil; return w.seal(d) }, "", intake.CodeUrgency, "quarantined"},
+	"routine-as-urgent": {"a routine referral that jumps the queue", func(w *world, d *draft) []byte { d.referral["urgency"] = "routine"; return w.seal(d) }, "", intake.CodeUrgency, "quarantined"},
 	"unknown-schema": {"a kind of payload from the future", func(w *world, d *draft) []byte {
 		d.manifest.Schema = "referral.v9"
 		return w.seal(d)

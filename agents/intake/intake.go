@@ -57,6 +57,7 @@ const (
 	CodePayload             = "invalid-payload"
 	CodeSchema              = "unknown-schema"
 	CodeUnknownMessage      = "unknown-message"
+	CodeUrgency             = "urgency-mismatch"
 	CodeBasis               = "basis-mismatch"
 	CodeExpiredHead         = "directory-expired"
 	CodeIDTaken             = "id-taken"

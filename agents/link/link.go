@@ -123,7 +123,7 @@ func (l *Link) connect() (*nats.Conn, error) {
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.down(err) }),
 		nats.ConnectHandler(func(*nats.Conn) { l.log.Info("connected to broker") }),
-		nats.ReconnectHandler(func(*nats.Conn) { l.log.Info("connected to broker again") }),
+		nats.ReconnectHandler(func(*nats.Conn) { l.up(); l.log.Info("connected to broker again") }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.down(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			l.log.Warn("broker reported an error", "code", reason(err))
@@ -148,6 +148,13 @@ func (l *Link) connect() (*nats.Conn, error) {
 		return nil, fmt.Errorf("connect broker: %w", err)
 	}
 	return nc, nil
+}
+
+// up forgets why we were not connected, so that the next outage is logged even if it has the same cause.
+func (l *Link) up() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cause = ""
 }
 
 func (l *Link) down(err error) {

@@ -97,9 +97,10 @@ func (s *Store) NextDue(ctx context.Context, sink string, urgent bool) (*time.Ti
 	return optMoment(at), nil
 }
 
-// PendingSinks lists the sinks that something waits for, so that a sink dropped from the configuration is noticed.
+// PendingSinks lists the sinks that have not taken something they must, dead letters included, so that a sink dropped from
+// the configuration is noticed.
 func (s *Store) PendingSinks(ctx context.Context) (map[string]int, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT sink, count(*) FROM deliveries WHERE state = 'pending' GROUP BY sink`)
+	rows, err := s.read.QueryContext(ctx, `SELECT sink, count(*) FROM deliveries WHERE state <> 'done' AND (required OR state = 'pending') GROUP BY sink`)
 	if err != nil {
 		return nil, fmt.Errorf("read deliveries: %w", classify(err))
 	}

@@ -237,7 +237,7 @@ func (s *story) quarantineTampered(police, ngo *demoAgency) (string, error) {
 	code := ""
 	err = s.until(func() (bool, error) {
 		rows, err := s.quarantined(ngo)
-		if err != nil || len(rows) <= len(before) {
+		if err != nil || len(rows) == 0 || len(before) > 0 && rows[0].N == before[0].N {
 			return false, err
 		}
 		code = rows[0].Code
