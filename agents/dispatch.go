@@ -223,7 +223,7 @@ func (p *dispatcher) document(ctx context.Context, d *store.Delivery) (*route.De
 		if err != nil {
 			return nil, &route.Permanent{Err: err}
 		}
-		return &route.Delivery{ID: e.ID, Event: e.Type, Time: e.At, Agency: p.agency, Data: data,
+		return &route.Delivery{ID: e.ID, Event: e.Type, Time: e.At, Agency: p.agency, Data: data, Message: e.Message, Thread: e.Thread, Code: e.Code,
 			Attributes: route.Facts{Event: e.Type, Kind: string(e.Kind), From: e.Peer, To: p.agency, Overdue: e.Type == store.EventOverdue}}, nil
 	}
 	in, err := p.store.Incoming(ctx, p.agency, d.Ref)
@@ -240,7 +240,7 @@ func (p *dispatcher) document(ctx context.Context, d *store.Delivery) (*route.De
 	if err != nil {
 		return nil, &route.Permanent{Err: err}
 	}
-	return &route.Delivery{ID: m.ID, Event: store.EventReceived, Time: in.Received, Agency: p.agency, Data: data,
+	return &route.Delivery{ID: m.ID, Event: store.EventReceived, Time: in.Received, Agency: p.agency, Data: data, Message: m.ID, Thread: m.Thread,
 		Attributes: intake.Describe(m, payload, store.EventReceived)}, nil
 }
 

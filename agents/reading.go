@@ -132,7 +132,7 @@ func (a *Agent) deliveries(ctx context.Context, ref string) ([]api.DeliveryItem,
 func deliveryItems(rows []*store.Delivery) []api.DeliveryItem {
 	var out []api.DeliveryItem
 	for _, d := range rows {
-		it := api.DeliveryItem{Sink: d.Sink, State: d.State, Required: d.Required, Attempts: d.Attempts, Code: d.Code}
+		it := api.DeliveryItem{Message: d.Ref, Sink: d.Sink, State: d.State, Required: d.Required, Attempts: d.Attempts, Code: d.Code}
 		if d.State == "pending" {
 			it.Due = &d.Due
 		}

@@ -60,13 +60,14 @@ func compileSchemas(t testing.TB) map[string]*jsonschema.Schema {
 func corpus(t testing.TB, schema string) []any {
 	t.Helper()
 	var docs []any
-	for _, pattern := range map[string][]string{
-		SchemaReferral:         {"testdata/referral/*.json"},
-		SchemaReferralResponse: {"../deploy/examples/response-*.json"},
-		SchemaReceipt:          {"testdata/valid/receipt-*.json"},
-		SchemaConsent:          {"testdata/valid/consent-*.json"},
-		SchemaSubmission:       {"../deploy/examples/referral-*.json"},
-	}[schema] {
+	patterns := []string{"testdata/" + strings.TrimSuffix(schema, ".v1") + "/*.json"}
+	switch schema {
+	case SchemaReferralResponse:
+		patterns = append(patterns, "../deploy/examples/response-*.json")
+	case SchemaSubmission:
+		patterns = []string{"../deploy/examples/referral-*.json"}
+	}
+	for _, pattern := range patterns {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files match %s", pattern)

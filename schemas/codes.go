@@ -23,13 +23,15 @@ type Kind string
 
 // The kinds.
 const (
-	KindReferral         Kind = "referral"
-	KindReferralResponse Kind = "referral-response"
-	KindReceipt          Kind = "receipt"
+	KindReferral          Kind = "referral"
+	KindReferralResponse  Kind = "referral-response"
+	KindConsent           Kind = "consent"
+	KindConsentWithdrawal Kind = "consent-withdrawal"
+	KindWithdrawalRequest Kind = "withdrawal-request"
+	KindWithdrawalOutcome Kind = "withdrawal-outcome"
+	KindForwarding        Kind = "forwarding"
+	KindReceipt           Kind = "receipt"
 )
-
-// Kinds returns all kinds.
-func Kinds() []Kind { return []Kind{KindReferral, KindReferralResponse, KindReceipt} }
 
 // Role is what an agency is in the network; consent may name a role as a class of recipients.
 type Role string
@@ -252,6 +254,9 @@ var codeLists = []codeList{
 	listOf("investigation-status", investigationStatuses()),
 	listOf("nrm-wish", nrmWishes()),
 	listOf("decision", decisions()),
+	listOf("consent-change", consentChanges()),
+	listOf("holder-outcome", holderOutcomes()),
+	listOf("retention-reason", retentionReasons()),
 }
 
 func codesOf(t reflect.Type) []string {

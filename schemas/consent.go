@@ -15,7 +15,7 @@ const (
 	OnwardNamed Onward = "named"
 )
 
-// Consent (consent.v1) is what the survivor agreed to: to share which data, for what, with whom, for how long.
+// Consent (consent-record.v1) is what the survivor agreed to: to share which data, for what, with whom, for how long.
 // The agency that took it signs it into a certificate (package consent), which travels with every message
 // that relies on it.
 type Consent struct {
@@ -48,8 +48,8 @@ type Consent struct {
 	HowToWithdraw string    `json:"how_to_withdraw" validate:"required,max=500,line" category:"case-admin"`
 }
 
-// Schema returns "consent.v1".
-func (c *Consent) Schema() string { return SchemaConsent }
+// Schema returns "consent-record.v1".
+func (c *Consent) Schema() string { return SchemaConsentTerms }
 
 // Recipients are the agencies, by name or by role, that may receive what the consent covers.
 type Recipients struct {

@@ -39,7 +39,7 @@ func TestConsentFill(t *testing.T) {
 		{"has an end", 0, given, given.Add(time.Hour), given, given.Add(time.Hour), given.Add(time.Hour)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := readConsent(t, "testdata/valid/consent-minimal.json")
+			c := readConsent(t, "testdata/consent-record/minimal.json")
 			c.ValidForDays, c.Given, c.Expires = tt.days, tt.given, tt.expires
 			if err := c.Complete(); tt.expires.IsZero() && err == nil {
 				t.Error("complete before it is filled")
@@ -82,7 +82,7 @@ func TestConsentRules(t *testing.T) {
 		{"bad recipient", "/recipients/agencies/0", "agency", func(c *Consent) { c.Recipients.Agencies[0] = "Harbour NGO" }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := readConsent(t, "testdata/valid/consent-dated.json")
+			c := readConsent(t, "testdata/consent-record/full.json")
 			tt.change(c)
 			wantProblem(t, ValidateAt(c, testNow), tt.path, tt.rule)
 		})
@@ -124,9 +124,9 @@ func TestSubmissionRules(t *testing.T) {
 		{"consent basis without consent", "referral-urgent.json", "/consent", RuleRequired, func(s *Submission) { s.Consent = nil }},
 		{"consent over", "referral-urgent.json", "/consent/expires", RuleDateOrder, func(s *Submission) { s.Consent.Expires = testNow }},
 		{"consent tomorrow", "referral-urgent.json", "/consent/given", RuleDateFuture, func(s *Submission) { s.Consent.Given = testNow.AddDate(0, 0, 1) }},
-		{"child with consent", "referral-child.json", "/consent", RuleChildConsent, func(s *Submission) { s.Consent = readConsent(t, "testdata/valid/consent-minimal.json") }},
+		{"child with consent", "referral-child.json", "/consent", RuleChildConsent, func(s *Submission) { s.Consent = readConsent(t, "testdata/consent-record/minimal.json") }},
 		{"child by birth with consent", "referral-urgent.json", "/referral/person/date_of_birth", RuleChildConsent, func(s *Submission) { s.Referral.Person.DateOfBirth = "2010-01-01" }},
-		{"anonymous with consent", "referral-duty-to-notify.json", "/consent", RuleForbidden, func(s *Submission) { s.Consent = readConsent(t, "testdata/valid/consent-minimal.json") }},
+		{"anonymous with consent", "referral-duty-to-notify.json", "/consent", RuleForbidden, func(s *Submission) { s.Consent = readConsent(t, "testdata/consent-record/minimal.json") }},
 		{"anonymous with certificate", "referral-duty-to-notify.json", "/certificates", RuleForbidden, func(s *Submission) { s.Certificates = []string{NewThreadID()} }},
 		{"no referral", "referral-urgent.json", "/referral", RuleRequired, func(s *Submission) { s.Referral = nil }},
 		{"older than the date of birth says", "referral-urgent.json", "/referral/person/age", RuleContradiction, func(s *Submission) { s.Referral.Person.DateOfBirth = "2000-01-01"; *s.Referral.Person.Age = 30 }},

@@ -170,7 +170,7 @@ func TestFullReferralIsFull(t *testing.T) {
 }
 
 func TestDecodePayloadRefusesOtherSchemas(t *testing.T) {
-	for _, schema := range []string{"", "referral", "referral.v2", "Referral.v1", SchemaReceipt, SchemaConsent, SchemaSubmission} {
+	for _, schema := range []string{"", "referral", "referral.v2", "Referral.v1", SchemaReceipt, SchemaConsentTerms, SchemaSubmission} {
 		p, err := DecodePayload(schema, []byte(`{}`))
 		var invalid *InvalidError
 		if !errors.As(err, &invalid) || !invalid.Has(RuleUnknownSchema) || p != nil {

@@ -11,17 +11,21 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// schemaTypes are the types that have a JSON Schema of their own.
-var schemaTypes = []struct {
+type schemaType struct {
 	name string
 	typ  reflect.Type
-}{
-	{SchemaReferral, reflect.TypeFor[Referral]()},
-	{SchemaReferralResponse, reflect.TypeFor[ReferralResponse]()},
-	{SchemaReceipt, reflect.TypeFor[Receipt]()},
-	{SchemaConsent, reflect.TypeFor[Consent]()},
-	{SchemaSubmission, reflect.TypeFor[Submission]()},
 }
+
+// schemaTypes are the types that have a JSON Schema of their own: every kind, and what never travels by itself.
+var schemaTypes = func() (out []schemaType) {
+	for _, e := range catalogue {
+		if e.typ != nil {
+			out = append(out, schemaType{e.Schema, e.typ})
+		}
+	}
+	return append(out, schemaType{SchemaReceipt, reflect.TypeFor[Receipt]()}, schemaType{SchemaConsentTerms, reflect.TypeFor[Consent]()},
+		schemaType{SchemaSubmission, reflect.TypeFor[Submission]()})
+}()
 
 // JSONSchemaNames returns the names that JSONSchema knows.
 func JSONSchemaNames() []string {

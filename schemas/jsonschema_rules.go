@@ -131,6 +131,25 @@ func (r *Receipt) schemaRules() string {
 	return `[{"if": {"properties": {"outcome": {"const": "delivered"}}}, "else": {"required": ["code"]}}]`
 }
 
+func (c *ConsentNotice) schemaRules() string {
+	return `[{
+		"if": {"properties": {"change": {"const": "stands"}}},
+		"then": {"required": ["statement"], "properties": {"replacement": false}},
+		"else": {"required": ["replacement"], "properties": {"statement": false}}
+	}]`
+}
+
+func (w *WithdrawalOutcome) schemaRules() string {
+	return `[
+	{
+		"if": {"properties": {"outcome": {"const": "retained"}}},
+		"then": {"required": ["basis", "reason", "until"]},
+		"else": {"properties": {"basis": false, "reason": false, "until": false}}
+	},
+	{"properties": {"basis": {"not": {"const": "consent"}}}}
+	]`
+}
+
 func (c *Consent) schemaRules() string {
 	return `[
 	{"properties": {"recipients": {"minProperties": 1}}},

@@ -1,12 +1,19 @@
 package schemas
 
+import "reflect"
+
 // Names of the schemas. A name is a promise: a changed meaning gets a new name.
 const (
-	SchemaReferral         = "referral.v1"
-	SchemaReferralResponse = "referral-response.v1"
-	SchemaReceipt          = "receipt.v1"
-	SchemaConsent          = "consent.v1"
-	SchemaSubmission       = "submission.v1"
+	SchemaReferral          = "referral.v1"
+	SchemaReferralResponse  = "referral-response.v1"
+	SchemaReceipt           = "receipt.v1"
+	SchemaConsentNotice     = "consent.v1"
+	SchemaConsentWithdrawal = "consent-withdrawal.v1"
+	SchemaWithdrawalRequest = "withdrawal-request.v1"
+	SchemaWithdrawalOutcome = "withdrawal-outcome.v1"
+	SchemaForwarding        = "forwarding.v1"
+	SchemaSubmission        = "submission.v1"     // never travels
+	SchemaConsentTerms      = "consent-record.v1" // inside a certificate
 )
 
 // Payload is what a sealed body carries.
@@ -15,41 +22,55 @@ type Payload interface {
 	Kind() Kind
 }
 
+// Sharer is a payload that says for what and on which ground it is shared.
+type Sharer interface {
+	Payload
+	PurposeList() []Purpose
+	Ground() *LawfulBasis
+}
+
+// ControlPayload is a payload that serves consent itself.
+type ControlPayload interface {
+	Payload
+	CertificateID() string
+}
+
 // DecodePayload decodes and validates the payload of a sealed body. The schema name comes from the manifest.
 // Receipts are refused like unknown schemas: they travel as a manifest without a body. The error is always
 // an *InvalidError, and then the payload is nil.
 func DecodePayload(schema string, data []byte) (Payload, error) {
-	switch schema {
-	case SchemaReferral:
-		return payload(Decode[Referral](data))
-	case SchemaReferralResponse:
-		return payload(Decode[ReferralResponse](data))
-	default:
-		return nil, invalid([]Problem{{Path: "/schema", Rule: RuleUnknownSchema,
-			Hint: "send a schema that the recipient's directory entry lists, or update this agent"}})
+	for _, e := range catalogue {
+		if e.Schema != schema || e.typ == nil {
+			continue
+		}
+		v := reflect.New(e.typ).Interface()
+		if err := strict(data, v, true); err != nil {
+			return nil, err
+		}
+		if err := Validate(v); err != nil {
+			return nil, err
+		}
+		return v.(Payload), nil
 	}
-}
-
-// payload keeps a nil *T from becoming a Payload that is not nil.
-func payload[P Payload](p P, err error) (Payload, error) {
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+	return nil, invalid([]Problem{{Path: "/schema", Rule: RuleUnknownSchema,
+		Hint: "send a schema that the recipient's directory entry lists, or update this agent"}})
 }
 
 // KnownSchemas returns the schemas that a message of this version may name, receipts included.
-func KnownSchemas() []string { return []string{SchemaReferral, SchemaReferralResponse, SchemaReceipt} }
+func KnownSchemas() []string {
+	var out []string
+	for _, e := range catalogue {
+		out = append(out, e.Schema)
+	}
+	return out
+}
 
 // SchemaKind returns the kind of message that a schema belongs to.
 func SchemaKind(schema string) (Kind, bool) {
-	switch schema {
-	case SchemaReferral:
-		return KindReferral, true
-	case SchemaReferralResponse:
-		return KindReferralResponse, true
-	case SchemaReceipt:
-		return KindReceipt, true
+	for _, e := range catalogue {
+		if e.Schema == schema {
+			return e.Kind, true
+		}
 	}
 	return "", false
 }

@@ -45,6 +45,9 @@ func (r *Referral) Kind() Kind { return KindReferral }
 // PurposeList returns a copy of the purposes.
 func (r *Referral) PurposeList() []Purpose { return slices.Clone(r.Purposes) }
 
+// Ground returns the lawful basis.
+func (r *Referral) Ground() *LawfulBasis { return &r.LawfulBasis }
+
 // declaredCategories are the categories that the prose of the summary was declared to contain.
 func (r *Referral) declaredCategories() []Category {
 	if r.Summary == "" {

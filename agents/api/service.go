@@ -84,6 +84,7 @@ type Message struct {
 
 // DeliveryItem is one hand-over to one of the agency's own systems.
 type DeliveryItem struct {
+	Message  string     `json:"message,omitempty" doc:"Id of the message or event handed over"`
 	Sink     string     `json:"sink"`
 	State    string     `json:"state" doc:"pending, done, dead"`
 	Required bool       `json:"required"`

@@ -19,6 +19,9 @@ type Delivery struct {
 	Time       time.Time
 	Agency     string // the agency this agent belongs to
 	Attributes Facts
+	Message    string // id of the message that it is, or is about
+	Thread     string
+	Code       string         // of an event
 	Data       jsontext.Value // the whole JSON document for the agency's system
 }
 

@@ -186,10 +186,13 @@ func TestWebhookBody(t *testing.T) {
 		t.Errorf("content type %q", ct)
 	}
 	thin, r, _ := webhook(t, "thin")
-	if err := thin.Deliver(context.Background(), routetest.Delivery("id-2", "CANARY")); err != nil {
+	about := routetest.Delivery("id-2", "CANARY")
+	about.Message, about.Thread, about.Code = "message-2", "thread-2", "code-2"
+	if err := thin.Deliver(context.Background(), about); err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(r.bodies[0], []byte("CANARY")) || !bytes.Contains(r.bodies[0], []byte("id-2")) {
+	if bytes.Contains(r.bodies[0], []byte("CANARY")) || !bytes.Contains(r.bodies[0], []byte("id-2")) ||
+		!bytes.Contains(r.bodies[0], []byte(`"message":"message-2","thread":"thread-2","code":"code-2"`)) {
 		t.Errorf("thin body: %s", r.bodies[0])
 	}
 }

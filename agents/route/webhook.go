@@ -105,6 +105,9 @@ type event struct {
 type thinData struct {
 	ID      string `json:"id"`
 	Event   string `json:"event"`
+	Message string `json:"message,omitempty"`
+	Thread  string `json:"thread,omitempty"`
+	Code    string `json:"code,omitempty"`
 	Kind    string `json:"kind,omitempty"`
 	Lane    string `json:"lane,omitempty"`
 	From    string `json:"from,omitempty"`
@@ -119,7 +122,7 @@ func (w *webhook) Deliver(ctx context.Context, d *Delivery) error {
 	if w.thin {
 		f := d.Attributes
 		var err error
-		if data, err = json.Marshal(thinData{ID: d.ID, Event: d.Event, Kind: f.Kind, Lane: f.Lane, From: f.From, Overdue: f.Overdue}); err != nil {
+		if data, err = json.Marshal(thinData{ID: d.ID, Event: d.Event, Message: d.Message, Thread: d.Thread, Code: d.Code, Kind: f.Kind, Lane: f.Lane, From: f.From, Overdue: f.Overdue}); err != nil {
 			return &Permanent{errors.New("encode webhook body")}
 		}
 	}
