@@ -201,7 +201,7 @@ func (a *Agent) Agencies(context.Context) (*api.DirectoryInfo, error) {
 	out := &api.DirectoryInfo{Version: h.Version, Issued: h.Issued, Expires: h.Expires, Expired: dir.Expired(now), Agencies: []api.AgencyItem{}}
 	for _, ag := range dir.Agencies() {
 		it := api.AgencyItem{ID: ag.ID, Name: ag.Name, Role: ag.Role, Region: ag.Region, State: string(ag.State), DutyContact: ag.DutyContact}
-		it.MaySend, it.MayReceive = flows(dir, a.cfg.Agency, ag.ID, now), flows(dir, ag.ID, a.cfg.Agency, now)
+		it.MaySend, it.MayReceive = dir.Kinds(a.cfg.Agency, ag.ID, now), dir.Kinds(ag.ID, a.cfg.Agency, now)
 		out.Agencies = append(out.Agencies, it)
 	}
 	for _, g := range dir.Agreements() {
@@ -252,24 +252,4 @@ func (a *Agent) RetrySink(ctx context.Context, sink string) (n int64, err error)
 // Token finds a bearer token.
 func (a *Agent) Token(ctx context.Context, secret string) (*store.Token, error) {
 	return a.store.TokenFor(ctx, secret)
-}
-
-// flows lists the kinds that an agreement in force lets one agency send to another. Which purposes and categories it covers
-// is in the agreement itself.
-func flows(dir *directory.View, from, to string, now time.Time) []string {
-	kinds := map[string]bool{}
-	for _, g := range dir.Agreements() {
-		if !g.ActiveAt(now) {
-			continue
-		}
-		for _, k := range g.Kinds {
-			if g.From == from && g.To == to {
-				kinds[string(k)] = true
-			}
-			if k == schemas.KindReferral && g.From == to && g.To == from {
-				kinds[string(schemas.KindReferralResponse)] = true // whoever may be asked may answer
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(kinds))
 }

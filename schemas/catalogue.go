@@ -16,11 +16,14 @@ type Entry struct {
 	From, To []Role
 	// Lanes in which it may travel; the first is the usual one. The lane of a referral is that of its urgency.
 	Lanes []Lane
-	// Clocked kinds carry respond_by, all others must not: a clock on anything else could never be stopped.
-	Clocked bool
+	// Clocked kinds carry respond_by, and MayClock kinds may; all others must not: a clock on anything else could never be
+	// stopped. A withdrawal has a clock when it comes from the agency that took the consent: the others pass it on.
+	Clocked, MayClock bool
 	// Follows names the kind whose agreement this kind may flow under, in either direction: whoever may be asked may
 	// answer, and whoever asked may say more.
 	Follows Kind
+	// Answer kinds reply to a message, and follow agreements of the opposite direction only: nobody answers unasked.
+	Answer bool
 	// Control kinds serve consent itself. They hold case-admin only, flow between all listed agencies without an agreement,
 	// and are under the certificate that they are about: nothing may keep a withdrawal from arriving.
 	Control bool
@@ -41,13 +44,13 @@ var catalogue = []Entry{
 	{Kind: KindReferral, Schema: SchemaReferral, About: "Asks another agency to help a survivor.",
 		Lanes: eitherLane, Clocked: true, typ: reflect.TypeFor[Referral]()},
 	{Kind: KindReferralResponse, Schema: SchemaReferralResponse, About: "Answers a referral.",
-		Lanes: eitherLane, Follows: KindReferral, typ: reflect.TypeFor[ReferralResponse]()},
+		Lanes: eitherLane, Follows: KindReferral, Answer: true, typ: reflect.TypeFor[ReferralResponse]()},
 	{Kind: KindConsent, Schema: SchemaConsentNotice, About: "Brings a renewed or narrowed consent, or says that a consent stands after all.",
 		Lanes: urgentOnly, Control: true, typ: reflect.TypeFor[ConsentNotice]()},
 	{Kind: KindConsentWithdrawal, Schema: SchemaConsentWithdrawal, About: "Says that a survivor has withdrawn a consent; every holder stops.",
-		Lanes: urgentOnly, Clocked: true, Control: true, typ: reflect.TypeFor[ConsentWithdrawal]()},
+		Lanes: urgentOnly, MayClock: true, Control: true, typ: reflect.TypeFor[ConsentWithdrawal]()},
 	{Kind: KindWithdrawalRequest, Schema: SchemaWithdrawalRequest, About: "Says that a survivor told another agency than the one that took the consent; every holder stops until it is confirmed.",
-		Lanes: urgentOnly, Clocked: true, Control: true, typ: reflect.TypeFor[WithdrawalRequest]()},
+		Lanes: urgentOnly, MayClock: true, Control: true, typ: reflect.TypeFor[WithdrawalRequest]()},
 	{Kind: KindWithdrawalOutcome, Schema: SchemaWithdrawalOutcome, About: "Says what a holder did after a withdrawal: stopped, erased, or retained on which basis and until when.",
 		Lanes: routineOnly, Control: true, typ: reflect.TypeFor[WithdrawalOutcome]()},
 	{Kind: KindForwarding, Schema: SchemaForwarding, About: "Tells the agency that took a consent to whom a holder has passed something on under it, not what.",

@@ -218,7 +218,7 @@ var codeLists = []codeList{
 	listOf("category", AllCategories()),
 	listOf("basis", Bases()),
 	listOf("outcome", ReceiptOutcomes()),
-	listOf("onward", []Onward{OnwardNone, OnwardNamed}),
+	listOf("onward", []Onward{OnwardNone, OnwardNamed, OnwardReconfirm}),
 	listOf("decline-reason", DeclineReasons()),
 	listOf("need", needs()),
 	listOf("condition", conditions()),
@@ -257,6 +257,7 @@ var codeLists = []codeList{
 	listOf("consent-change", consentChanges()),
 	listOf("holder-outcome", holderOutcomes()),
 	listOf("retention-reason", retentionReasons()),
+	listOf("explained", explainedPoints()),
 }
 
 func codesOf(t reflect.Type) []string {

@@ -48,3 +48,24 @@ func retentionReasons() []RetentionReason {
 	return []RetentionReason{RetentionInvestigation, RetentionProceedings, RetentionLegalDuty, RetentionSafeguardOthers,
 		RetentionSafeguardChild, RetentionLegalClaims, RetentionRecordOfDecision}
 }
+
+// Explained is one thing that the survivor was told before they were asked. With who explained it, in which language and
+// how, it is what makes a consent an informed one (ISO/IEC TS 27560 "notice").
+type Explained string
+
+// What was explained.
+const (
+	ExplainedPurposes     Explained = "purposes"
+	ExplainedData         Explained = "data"
+	ExplainedRecipients   Explained = "recipients"
+	ExplainedOnward       Explained = "onward-sharing"
+	ExplainedDuration     Explained = "duration"
+	ExplainedRefusal      Explained = "right-to-refuse"
+	ExplainedConsequences Explained = "consequences-of-refusal" // support does not depend on it
+	ExplainedLimits       Explained = "limits-of-confidentiality"
+)
+
+func explainedPoints() []Explained {
+	return []Explained{ExplainedPurposes, ExplainedData, ExplainedRecipients, ExplainedOnward, ExplainedDuration, ExplainedRefusal,
+		ExplainedConsequences, ExplainedLimits}
+}

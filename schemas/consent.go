@@ -9,10 +9,12 @@ import (
 // Onward says whether a recipient may pass on what it received under the consent.
 type Onward string
 
-// The forms of onward sharing. OnwardNamed allows it to the recipients that the consent names, and to no other.
+// The forms of onward sharing. OnwardNamed allows it to the recipients that the consent names, and to no other;
+// OnwardReconfirm to the same, each time only after the survivor was asked again.
 const (
-	OnwardNone  Onward = "none"
-	OnwardNamed Onward = "named"
+	OnwardNone      Onward = "none"
+	OnwardNamed     Onward = "named"
+	OnwardReconfirm Onward = "reconfirm"
 )
 
 // Consent (consent-record.v1) is what the survivor agreed to: to share which data, for what, with whom, for how long.
@@ -32,8 +34,9 @@ type Consent struct {
 	Language            LanguageTag  `json:"language" validate:"required,language" category:"case-admin"`
 	Interpreter         bool         `json:"interpreter,omitzero" category:"case-admin"`
 	Capacity            Capacity     `json:"capacity" validate:"required,code" category:"case-admin"`
-	Present             ConsentGiver `json:"present,omitzero" validate:"omitempty,code" category:"case-admin"`                  // who was asked
-	ExplainedBy         string       `json:"explained_by" validate:"required,max=100,line" category:"case-admin"`               // role, not name
+	Present             ConsentGiver `json:"present,omitzero" validate:"omitempty,code" category:"case-admin"`    // who was asked
+	ExplainedBy         string       `json:"explained_by" validate:"required,max=100,line" category:"case-admin"` // role, not name
+	Explained           []Explained  `json:"explained,omitempty" validate:"omitempty,max=8,unique,dive,code" category:"case-admin"`
 	WithdrawalExplained bool         `json:"withdrawal_explained" validate:"required" category:"case-admin"`                    // without it there is no consent
 	FreeOfPressure      *bool        `json:"free_of_pressure,omitzero" validate:"omitempty,must_be_true" category:"case-admin"` // support does not depend on helping the police
 	Words               string       `json:"words,omitzero" validate:"omitempty,max=2000,prose" category:"case-admin"`          // what was said to, or by, the survivor
@@ -51,10 +54,16 @@ type Consent struct {
 // Schema returns "consent-record.v1".
 func (c *Consent) Schema() string { return SchemaConsentTerms }
 
-// Recipients are the agencies, by name or by role, that may receive what the consent covers.
+// Recipients are the agencies, by name or as a class, that may receive what the consent covers.
 type Recipients struct {
-	Agencies []string `json:"agencies,omitempty" validate:"omitempty,max=50,unique,dive,agency" category:"case-admin"`
-	Roles    []Role   `json:"roles,omitempty" validate:"omitempty,max=11,unique,dive,code" category:"case-admin"`
+	Agencies []string         `json:"agencies,omitempty" validate:"omitempty,max=50,unique,dive,agency" category:"case-admin"`
+	Classes  []RecipientClass `json:"classes,omitempty" validate:"omitempty,max=20,unique,dive"`
+}
+
+// RecipientClass is every agency of a role, in one region where one is named.
+type RecipientClass struct {
+	Role   Role   `json:"role" validate:"required,code" category:"case-admin"`
+	Region Region `json:"region,omitzero" validate:"omitempty,region" category:"case-admin"` // as the directory lists the agency
 }
 
 // Withheld records with whom the survivor does not want data shared, and why, so that nobody asks again.
@@ -91,7 +100,7 @@ func (c *Consent) Fill(now time.Time) {
 // Rules checks that a consent is specific and bounded.
 func (c *Consent) Rules() (problems []Problem) {
 	add := func(path, rule, hint string) { problems = append(problems, Problem{path, rule, hint}) }
-	if len(c.Recipients.Agencies) == 0 && len(c.Recipients.Roles) == 0 {
+	if len(c.Recipients.Agencies) == 0 && len(c.Recipients.Classes) == 0 {
 		add("/recipients", RuleRequired, "name at least one agency or role")
 	}
 	if !c.Expires.IsZero() && c.ValidForDays != 0 {

@@ -119,14 +119,14 @@ type HistoryItem struct {
 
 // AgencyItem is one agency of the network.
 type AgencyItem struct {
-	ID          string       `json:"id"`
-	Name        string       `json:"name"`
-	Role        schemas.Role `json:"role"`
-	Region      string       `json:"region,omitempty"`
-	State       string       `json:"state"`
-	DutyContact string       `json:"duty_contact,omitempty"`
-	MaySend     []string     `json:"may_send,omitempty" doc:"Kinds we may send to it under an agreement today"`
-	MayReceive  []string     `json:"may_receive,omitempty" doc:"Kinds it may send to us"`
+	ID          string         `json:"id"`
+	Name        string         `json:"name"`
+	Role        schemas.Role   `json:"role"`
+	Region      string         `json:"region,omitempty"`
+	State       string         `json:"state"`
+	DutyContact string         `json:"duty_contact,omitempty"`
+	MaySend     []schemas.Kind `json:"may_send,omitempty" doc:"Kinds we may send to it under an agreement today"`
+	MayReceive  []schemas.Kind `json:"may_receive,omitempty" doc:"Kinds it may send to us"`
 }
 
 // DirectoryInfo is the directory this agent works from.

@@ -22,11 +22,14 @@ const MaxCertificate = 32 << 10
 // inside the sealed body of every message that relies on it. The order of the
 // fields is the order of the members.
 type Certificate struct {
-	Type    string          `json:"type"`
-	ID      string          `json:"id"`     // UUIDv4; a manifest's basis is "consent:" and this id
-	Issuer  string          `json:"issuer"` // agency id; also the name on the signature
-	Issued  time.Time       `json:"issued"` // UTC, milliseconds
-	Consent schemas.Consent `json:"consent"`
+	Type   string    `json:"type"`
+	ID     string    `json:"id"`     // UUIDv4; a manifest's basis is "consent:" and this id
+	Issuer string    `json:"issuer"` // agency id; also the name on the signature
+	Issued time.Time `json:"issued"` // UTC, milliseconds
+	// Supersedes is the certificate that this one renews or narrows. What was sent
+	// under the old one keeps it; nothing new is.
+	Supersedes string          `json:"supersedes,omitzero"`
+	Consent    schemas.Consent `json:"consent"`
 }
 
 // Basis is what a manifest that relies on the certificate says.
@@ -152,6 +155,8 @@ func (c *Certificate) check() error {
 		return malformed("/issuer", "agency_id")
 	case !envelope.ValidTimestamp(c.Issued):
 		return malformed("/issued", "timestamp")
+	case c.Supersedes != "" && (!schemas.ValidThreadID(c.Supersedes) || c.Supersedes == c.ID):
+		return malformed("/supersedes", "certificate_id")
 	case !envelope.ValidTimestamp(k.Given):
 		return malformed("/consent/given", "timestamp")
 	case k.Given.After(c.Issued):

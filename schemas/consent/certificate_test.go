@@ -54,7 +54,7 @@ func testCertificate() Certificate {
 			Survivor:   "willow-17",
 			Purposes:   []schemas.Purpose{schemas.PurposeAccommodation, schemas.PurposeImmediateSafety},
 			Categories: []schemas.Category{schemas.CategoryIdentity, schemas.CategorySupportNeeds},
-			Recipients: schemas.Recipients{Agencies: []string{ngo}, Roles: []schemas.Role{schemas.RoleSupportProvider}},
+			Recipients: schemas.Recipients{Agencies: []string{ngo}, Classes: []schemas.RecipientClass{{Role: schemas.RoleSupportProvider}}},
 			Onward:     schemas.OnwardNamed, Form: "spoken", Language: "en", Capacity: "has-capacity",
 			ExplainedBy: "liaison officer", WithdrawalExplained: true, Words: "“Yes,” she said.\n\tTest Person A",
 			Given: given, Expires: given.AddDate(0, 3, 0), Review: given.AddDate(0, 1, 0), HowToWithdraw: "tell any caseworker",

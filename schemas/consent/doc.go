@@ -7,12 +7,12 @@
 // A certificate is a signed line (the form is written down in package envelope)
 // of at most 32 KiB, whose signer is the issuer:
 //
-//	{"type":"waypost.consent.v1","id":"<UUIDv4>","issuer":"<agency id>","issued":"<time>","consent":{…}}⏎
+//	{"type":"waypost.consent.v1","id":"<UUIDv4>","issuer":"<agency id>","issued":"<time>","supersedes":"<UUIDv4>","consent":{…}}⏎
 //	⏎
 //	— <issuer> <base64>⏎
 //
-// All five members are required, in this order. "consent" is a document of the
-// schema consent.v1 (schemas/consent.v1.schema.json), its members in the order
+// The members come in this order, and all but supersedes are required. "consent"
+// is a document of the schema consent-record.v1, its members in the order
 // of that schema's "properties", absent ones left out, in which given and
 // expires are required, valid_for_days is forbidden, and every time is RFC 3339
 // in UTC with at most three decimals. given ≤ issued, given < expires.
@@ -20,4 +20,15 @@
 // The text is accepted only if it is byte for byte what an encoder of these
 // rules would write. There is no revocation inside: a certificate says what was
 // agreed when it was signed.
+//
+// # Statement, format waypost.consent-statement.v1
+//
+// What is said about a certificate later is a signed line of its own, at most
+// 4 KiB, whose signer is "by":
+//
+//	{"type":"waypost.consent-statement.v1","id":"<UUIDv4>","act":"<act>","certificate":"<UUIDv4>",
+//	 "issuer":"<agency id>","by":"<agency id>","at":"<time>","to":"<agency id>","answers":"<UUIDv4>"}⏎ (one line)
+//
+// withdrawn and stands are by the issuer, withdrawal-requested by somebody else;
+// "to" goes with reconfirmed only and always, "answers" with stands.
 package consent

@@ -21,15 +21,24 @@ const (
 	ReasonOnward      = "consent-onward"        // the survivor allowed no passing on
 	ReasonForeign     = "consent-foreign"       // the sender neither took the consent nor was given it
 	ReasonBasis       = "basis-unknown"         // the basis is none that is known
+	ReasonWithdrawn   = "consent-withdrawn"     // the survivor has withdrawn it
+	ReasonStopped     = "consent-stopped"       // a withdrawal was asked for and is not decided
+	ReasonSuperseded  = "consent-superseded"    // a newer certificate replaces it
+	ReasonReconfirm   = "consent-reconfirm"     // the survivor wants to be asked again before this passing on
 )
+
+// Party is an agency as the directory lists it. Without a role it is covered by
+// its id only.
+type Party struct {
+	ID     string
+	Role   schemas.Role
+	Region schemas.Region
+}
 
 // Use is what somebody wants to do: send data of these categories from one
 // agency to another for these purposes.
 type Use struct {
-	From       string
-	FromRole   schemas.Role // as the directory lists From; "" covers From by its id only
-	To         string
-	ToRole     schemas.Role
+	From, To   Party
 	Purposes   []schemas.Purpose
 	Categories []schemas.Category
 	Reply      bool // an answer to an agency that already holds the message
@@ -59,23 +68,30 @@ func (v Verdict) Code() string {
 
 // Evaluate decides whether use is allowed at a time, under a manifest's basis
 // and the certificates at hand. Both ends call it and neither relies on the
-// other. The certificates must be verified ([Open]); the basis picks the one
-// that counts, the others are ignored: what several consents allow together,
-// none of them allows.
+// other. The certificates must be verified ([Open]) and stand as [Stand] says;
+// the basis picks the one that counts, the others are ignored: what several
+// consents allow together, none of them allows.
 //
 // It is pure and total: no clock, no I/O, no panic on any input, and its
 // arguments are not changed. What is unknown or absent is never allowed.
 //
 // The rules for a basis consent:<id>, all of which must hold:
 //   - a certificate with that id is there;
-//   - From is its issuer, or is itself covered as a recipient, and then, unless
-//     the use is a reply, the consent allows passing on to those it names;
-//   - To is the issuer, or is named by id or by its role, and is not withheld:
-//     an agency refused by name, or any police force that is not named when the
-//     survivor wanted nothing shared with the police;
+//   - it is not withdrawn, not stopped, and at is before it was superseded;
+//   - From is its issuer, or is itself covered as a recipient. If From is not the
+//     issuer, To is not the issuer and the use is no reply, it is passing on: the
+//     consent then allows it to those it names (onward named), or does so if the
+//     survivor was asked again about this From and To at most ReconfirmedFor
+//     before (onward reconfirm);
+//   - To is the issuer, or is covered as a recipient;
 //   - every purpose is covered; a use that is no reply has at least one;
 //   - every category is covered, save case-admin, which is not about the survivor;
 //   - given ≤ at < expires.
+//
+// An agency is covered as a recipient ([Certificate.Covers]) if the consent names
+// its id, or a class of its role and, where the class has one, its region; but
+// never if its id is withheld, nor if it is a police force that is not named by
+// id and the survivor wanted nothing shared with the police.
 //
 // A reply that holds case-admin only says nothing about the survivor and is
 // always allowed: that a consent has ended must never keep an agency from
@@ -84,7 +100,7 @@ func (v Verdict) Code() string {
 // For another basis that is on the list, no certificate is needed: it is
 // reasoned and authorised inside the payload, and counted. Any other basis is
 // refused.
-func Evaluate(certificates []*Certificate, basis string, use Use, at time.Time) Verdict {
+func Evaluate(certificates []Held, basis string, use Use, at time.Time) Verdict {
 	id, consent := strings.CutPrefix(basis, envelope.ConsentPrefix)
 	if !consent {
 		if b := schemas.Basis(basis); b != schemas.BasisConsent && slices.Contains(schemas.Bases(), b) {
@@ -97,14 +113,14 @@ func Evaluate(certificates []*Certificate, basis string, use Use, at time.Time) 
 	}
 	var reasons []Reason
 	found := false
-	for _, c := range certificates {
-		if c == nil || c.ID != id || id == "" {
+	for _, h := range certificates {
+		if h.Certificate == nil || h.ID != id || id == "" {
 			continue
 		}
 		// Ids are unique unless an issuer copied another's. Then all of them
 		// must allow: an added certificate can only take away.
 		found = true
-		reasons = append(reasons, c.evaluate(use, at)...)
+		reasons = append(reasons, h.evaluate(use, at)...)
 	}
 	if !found {
 		return refuse(Reason{Code: ReasonMissing, Detail: word(id)})
@@ -115,26 +131,39 @@ func Evaluate(certificates []*Certificate, basis string, use Use, at time.Time) 
 	return refuse(reasons...)
 }
 
-func (c *Certificate) evaluate(use Use, at time.Time) (reasons []Reason) {
+func (h *Held) evaluate(use Use, at time.Time) (reasons []Reason) {
 	add := func(code, detail string) { reasons = append(reasons, Reason{Code: code, Detail: detail}) }
-	k := &c.Consent
+	k := &h.Consent
 
-	// Time first: the commonest reason, and the one to act on.
+	// What the survivor said last comes first, then time: the commonest reasons, and the ones to act on.
+	if h.Withdrawn {
+		add(ReasonWithdrawn, word(h.ID))
+	}
+	if h.Stopped {
+		add(ReasonStopped, word(h.ID))
+	}
+	if !h.Superseded.IsZero() && !at.Before(h.Superseded) {
+		add(ReasonSuperseded, stamp(h.Superseded))
+	}
 	if at.Before(k.Given) {
 		add(ReasonNotYetValid, stamp(k.Given))
 	}
 	if !at.Before(k.Expires) {
 		add(ReasonExpired, stamp(k.Expires))
 	}
-	if use.From != c.Issuer {
-		if !c.covers(use.From, use.FromRole) {
-			add(ReasonForeign, word(use.From))
-		} else if !use.Reply && k.Onward != schemas.OnwardNamed {
-			add(ReasonOnward, word(use.From))
+	if use.From.ID != h.Issuer {
+		switch {
+		case !h.Covers(use.From):
+			add(ReasonForeign, word(use.From.ID))
+		case use.Reply || use.To.ID == h.Issuer || k.Onward == schemas.OnwardNamed:
+		case k.Onward != schemas.OnwardReconfirm:
+			add(ReasonOnward, word(use.From.ID))
+		case !h.reconfirms(use.From.ID, use.To.ID, at):
+			add(ReasonReconfirm, word(use.To.ID))
 		}
 	}
-	if !c.covers(use.To, use.ToRole) {
-		add(ReasonRecipient, word(use.To))
+	if !h.Covers(use.To) {
+		add(ReasonRecipient, word(use.To.ID))
 	}
 	if len(use.Purposes) == 0 && !use.Reply {
 		add(ReasonPurpose, "")
@@ -152,24 +181,27 @@ func (c *Certificate) evaluate(use Use, at time.Time) (reasons []Reason) {
 	return reasons
 }
 
-// covers reports whether an agency may hold what the consent covers.
-func (c *Certificate) covers(agency string, role schemas.Role) bool {
-	if agency == "" {
+// Covers reports whether an agency may hold what the consent covers; see
+// [Evaluate] for the rule.
+func (c *Certificate) Covers(p Party) bool {
+	if p.ID == "" {
 		return false
 	}
-	if agency == c.Issuer {
+	if p.ID == c.Issuer {
 		return true
 	}
 	r := &c.Consent.Recipients
-	named := slices.Contains(r.Agencies, agency)
+	named := slices.Contains(r.Agencies, p.ID)
 	for _, w := range c.Consent.Withheld {
 		// A role is a class. A refusal by name is more particular and wins; "not
 		// the police" wins over the class, not over a force that is named.
-		if w.Agency == agency || w.Agency == "" && !named && w.From == schemas.WithheldFromPolice && role == schemas.RolePolice {
+		if w.Agency == p.ID || w.Agency == "" && !named && w.From == schemas.WithheldFromPolice && p.Role == schemas.RolePolice {
 			return false
 		}
 	}
-	return named || role != "" && slices.Contains(r.Roles, role)
+	return named || p.Role != "" && slices.ContainsFunc(r.Classes, func(k schemas.RecipientClass) bool {
+		return k.Role == p.Role && (k.Region == "" || k.Region == p.Region)
+	})
 }
 
 func adminOnly(list []schemas.Category) bool {

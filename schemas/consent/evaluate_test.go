@@ -14,7 +14,7 @@ import (
 
 func testUse() Use {
 	return Use{
-		From: police, FromRole: schemas.RolePolice, To: ngo, ToRole: schemas.RoleNGO,
+		From: Party{ID: police, Role: schemas.RolePolice}, To: Party{ID: ngo, Role: schemas.RoleNGO},
 		Purposes:   []schemas.Purpose{schemas.PurposeAccommodation},
 		Categories: []schemas.Category{schemas.CategoryIdentity, schemas.CategoryCaseAdmin},
 	}
@@ -38,37 +38,39 @@ func TestEvaluate(t *testing.T) {
 		"no purpose":        {change: func(_ *Certificate, u *Use) { u.Purposes = nil }, want: []Reason{{ReasonPurpose, ""}}},
 		"category":          {change: func(_ *Certificate, u *Use) { u.Categories = append(u.Categories, schemas.CategoryHealth) }, want: []Reason{{ReasonCategory, "health"}}},
 		"hostile category":  {change: func(_ *Certificate, u *Use) { u.Categories = []schemas.Category{"Test Person A"} }, want: []Reason{{ReasonCategory, ""}}},
-		"recipient":         {change: func(_ *Certificate, u *Use) { u.To = "other-ngo" }, want: []Reason{{ReasonRecipient, "other-ngo"}}},
-		"recipient by role": {change: func(_ *Certificate, u *Use) { u.To, u.ToRole = housing, schemas.RoleSupportProvider }},
-		"no role":           {change: func(_ *Certificate, u *Use) { u.To, u.ToRole = housing, "" }, want: []Reason{{ReasonRecipient, housing}}},
+		"recipient":         {change: func(_ *Certificate, u *Use) { u.To = Party{ID: "other-ngo"} }, want: []Reason{{ReasonRecipient, "other-ngo"}}},
+		"recipient by role": {change: func(_ *Certificate, u *Use) { u.To = Party{housing, schemas.RoleSupportProvider, ""} }},
+		"no role":           {change: func(_ *Certificate, u *Use) { u.To = Party{ID: housing} }, want: []Reason{{ReasonRecipient, housing}}},
 		"no role, odd list": {change: func(c *Certificate, u *Use) {
-			u.To, u.ToRole = housing, ""
-			c.Consent.Recipients.Roles = []schemas.Role{""}
+			u.To = Party{ID: housing}
+			c.Consent.Recipients.Classes = []schemas.RecipientClass{{}}
 		}, want: []Reason{{ReasonRecipient, housing}}},
-		"no recipient":  {change: func(c *Certificate, u *Use) { u.To = ""; c.Consent.Recipients.Agencies = []string{""} }, want: []Reason{{ReasonRecipient, ""}}},
-		"to the issuer": {change: func(_ *Certificate, u *Use) { u.From, u.To, u.Reply = ngo, police, true }},
+		"no recipient":  {change: func(c *Certificate, u *Use) { u.To = Party{}; c.Consent.Recipients.Agencies = []string{""} }, want: []Reason{{ReasonRecipient, ""}}},
+		"to the issuer": {change: func(_ *Certificate, u *Use) { u.From, u.To, u.Reply = Party{ID: ngo}, Party{ID: police}, true }},
 		"withheld by name": {change: func(c *Certificate, u *Use) {
-			u.To, u.ToRole = housing, schemas.RoleSupportProvider
+			u.To = Party{housing, schemas.RoleSupportProvider, ""}
 			c.Consent.Withheld = []schemas.Withheld{{From: schemas.WithheldFromOtherAgency, Agency: housing}}
 		}, want: []Reason{{ReasonRecipient, housing}}},
 		"withheld, police": {change: func(c *Certificate, u *Use) {
-			u.To, u.ToRole = "eastshire-police", schemas.RolePolice
-			c.Consent.Recipients.Roles = []schemas.Role{schemas.RolePolice}
+			u.To = Party{"eastshire-police", schemas.RolePolice, ""}
+			c.Consent.Recipients.Classes = []schemas.RecipientClass{{Role: schemas.RolePolice}}
 			c.Consent.Withheld = []schemas.Withheld{{From: schemas.WithheldFromPolice}}
 		}, want: []Reason{{ReasonRecipient, "eastshire-police"}}},
-		"onward by a named": {change: func(_ *Certificate, u *Use) { u.From, u.To, u.ToRole = ngo, housing, schemas.RoleSupportProvider }},
-		"onward by role":    {change: func(_ *Certificate, u *Use) { u.From, u.FromRole = housing, schemas.RoleSupportProvider }},
+		"onward by a named": {change: func(_ *Certificate, u *Use) {
+			u.From, u.To = Party{ID: ngo}, Party{housing, schemas.RoleSupportProvider, ""}
+		}},
+		"onward by role": {change: func(_ *Certificate, u *Use) { u.From = Party{housing, schemas.RoleSupportProvider, ""} }},
 		"onward none": {change: func(c *Certificate, u *Use) {
 			c.Consent.Onward = schemas.OnwardNone
-			u.From, u.To, u.ToRole = ngo, housing, schemas.RoleSupportProvider
+			u.From, u.To = Party{ID: ngo}, Party{housing, schemas.RoleSupportProvider, ""}
 		}, want: []Reason{{ReasonOnward, ngo}}},
 		"onward none, reply": {change: func(c *Certificate, u *Use) {
 			c.Consent.Onward = schemas.OnwardNone
-			u.From, u.To, u.Reply = ngo, police, true
+			u.From, u.To, u.Reply = Party{ID: ngo}, Party{ID: police}, true
 		}},
-		"onward to another": {change: func(_ *Certificate, u *Use) { u.From, u.To = ngo, "other-ngo" }, want: []Reason{{ReasonRecipient, "other-ngo"}}},
-		"foreign":           {change: func(_ *Certificate, u *Use) { u.From = "eastshire-police" }, want: []Reason{{ReasonForeign, "eastshire-police"}}},
-		"foreign reply":     {change: func(_ *Certificate, u *Use) { u.From, u.Reply = "eastshire-police", true }, want: []Reason{{ReasonForeign, "eastshire-police"}}},
+		"onward to another": {change: func(_ *Certificate, u *Use) { u.From, u.To = Party{ID: ngo}, Party{ID: "other-ngo"} }, want: []Reason{{ReasonRecipient, "other-ngo"}}},
+		"foreign":           {change: func(_ *Certificate, u *Use) { u.From = Party{ID: "eastshire-police"} }, want: []Reason{{ReasonForeign, "eastshire-police"}}},
+		"foreign reply":     {change: func(_ *Certificate, u *Use) { u.From, u.Reply = Party{ID: "eastshire-police"}, true }, want: []Reason{{ReasonForeign, "eastshire-police"}}},
 		"missing":           {basis: "consent:5f0c1f6e-0000-4000-8000-00000000000f", want: []Reason{{ReasonMissing, "5f0c1f6e-0000-4000-8000-00000000000f"}}},
 		"no id":             {basis: "consent:", want: []Reason{{ReasonMissing, ""}}},
 		"other basis":       {basis: "vital-interests", at: given.AddDate(9, 0, 0)},
@@ -77,16 +79,16 @@ func TestEvaluate(t *testing.T) {
 		"bare consent":      {basis: "consent", want: []Reason{{ReasonBasis, "consent"}}},
 		"hostile basis":     {basis: "Test Person A", want: []Reason{{ReasonBasis, ""}}},
 		"decline after the end": {at: given.AddDate(1, 0, 0), change: func(_ *Certificate, u *Use) {
-			u.From, u.To, u.Reply, u.Purposes, u.Categories = ngo, police, true, nil, []schemas.Category{schemas.CategoryCaseAdmin}
+			u.From, u.To, u.Reply, u.Purposes, u.Categories = Party{ID: ngo}, Party{ID: police}, true, nil, []schemas.Category{schemas.CategoryCaseAdmin}
 		}},
 		"accept after the end": {at: given.AddDate(1, 0, 0), change: func(_ *Certificate, u *Use) {
-			u.From, u.To, u.Reply, u.Purposes, u.Categories = ngo, police, true, nil, []schemas.Category{schemas.CategorySupportNeeds}
+			u.From, u.To, u.Reply, u.Purposes, u.Categories = Party{ID: ngo}, Party{ID: police}, true, nil, []schemas.Category{schemas.CategorySupportNeeds}
 		}, want: []Reason{{ReasonExpired, "2026-06-01T09:00:00Z"}}},
 		"reply about nothing, after the end": {at: given.AddDate(1, 0, 0), change: func(_ *Certificate, u *Use) {
-			u.From, u.To, u.Reply, u.Purposes, u.Categories = ngo, police, true, nil, nil
+			u.From, u.To, u.Reply, u.Purposes, u.Categories = Party{ID: ngo}, Party{ID: police}, true, nil, nil
 		}, want: []Reason{{ReasonExpired, "2026-06-01T09:00:00Z"}}},
 		"all at once": {at: given.AddDate(1, 0, 0), change: func(_ *Certificate, u *Use) {
-			*u = Use{From: "a-stranger", To: "another", Purposes: []schemas.Purpose{"statistics", "statistics"}, Categories: []schemas.Category{"risk"}}
+			*u = Use{From: Party{ID: "a-stranger"}, To: Party{ID: "another"}, Purposes: []schemas.Purpose{"statistics", "statistics"}, Categories: []schemas.Category{"risk"}}
 		}, want: []Reason{{ReasonExpired, "2026-06-01T09:00:00Z"}, {ReasonForeign, "a-stranger"}, {ReasonRecipient, "another"}, {ReasonPurpose, "statistics"}, {ReasonCategory, "risk"}}},
 	} {
 		cert, use, at, basis := testCertificate(), testUse(), c.at, c.basis
@@ -99,7 +101,7 @@ func TestEvaluate(t *testing.T) {
 		if basis == "" {
 			basis = cert.Basis()
 		}
-		got := Evaluate([]*Certificate{nil, &cert}, basis, use, at)
+		got := Evaluate([]Held{{}, {Certificate: &cert}}, basis, use, at)
 		if d := cmp.Diff(Verdict{Allowed: len(c.want) == 0, Reasons: c.want}, got); d != "" {
 			t.Errorf("%s:\n%s", name, d)
 		}
@@ -119,16 +121,16 @@ func TestEvaluateNoUnion(t *testing.T) {
 	use := testUse()
 	use.Categories = []schemas.Category{schemas.CategoryIdentity, schemas.CategoryHealth}
 	for _, basis := range []string{a.Basis(), b.Basis()} {
-		if v := Evaluate([]*Certificate{&a, &b}, basis, use, given); v.Allowed || v.Code() != ReasonCategory {
+		if v := Evaluate([]Held{{Certificate: &a}, {Certificate: &b}}, basis, use, given); v.Allowed || v.Code() != ReasonCategory {
 			t.Errorf("%s: %v", basis, v)
 		}
 	}
 	b.ID = a.ID
 	use.Categories = use.Categories[:1]
-	if v := Evaluate([]*Certificate{&a}, a.Basis(), use, given); !v.Allowed {
+	if v := Evaluate([]Held{{Certificate: &a}}, a.Basis(), use, given); !v.Allowed {
 		t.Errorf("alone: %v", v)
 	}
-	if v := Evaluate([]*Certificate{&a, &b}, a.Basis(), use, given); v.Allowed {
+	if v := Evaluate([]Held{{Certificate: &a}, {Certificate: &b}}, a.Basis(), use, given); v.Allowed {
 		t.Error("a copied id widened a consent, or was ignored")
 	}
 }
@@ -152,13 +154,16 @@ func moment(t *rapid.T, label string) time.Time {
 // Evaluate relies on no other check.
 func drawCertificate(t *rapid.T) *Certificate {
 	c := testCertificate()
-	c.ID = rapid.SampledFrom([]string{c.ID, "", "x"}).Draw(t, "id")
+	c.ID = rapid.SampledFrom([]string{c.ID, c.ID, c.ID, "", "x"}).Draw(t, "id")
 	c.Issuer = rapid.SampledFrom(agencies).Draw(t, "issuer")
 	k := &c.Consent
 	k.Purposes, k.Categories = some(t, purposes, 17, "purposes"), some(t, categories, 20, "categories")
-	k.Recipients = schemas.Recipients{Agencies: some(t, agencies, 4, "agencies"), Roles: some(t, roles, 6, "roles")}
-	k.Onward = rapid.SampledFrom([]schemas.Onward{schemas.OnwardNone, schemas.OnwardNamed, ""}).Draw(t, "onward")
+	k.Recipients = schemas.Recipients{Agencies: some(t, agencies, 4, "agencies"), Classes: rapid.SliceOfN(rapid.Custom(drawClass), 0, 6).Draw(t, "classes")}
+	k.Onward = rapid.SampledFrom([]schemas.Onward{schemas.OnwardNone, schemas.OnwardNamed, schemas.OnwardReconfirm, ""}).Draw(t, "onward")
 	k.Given, k.Expires = moment(t, "given"), moment(t, "expires")
+	if rapid.IntRange(0, 3).Draw(t, "in time") > 0 {
+		k.Given, k.Expires = given.AddDate(-1, 0, 0), given.AddDate(1, 0, 0)
+	}
 	if rapid.Bool().Draw(t, "withheld") {
 		k.Withheld = []schemas.Withheld{{From: rapid.SampledFrom([]schemas.WithheldFrom{schemas.WithheldFromPolice, schemas.WithheldFromOtherAgency}).Draw(t, "from"), Agency: rapid.SampledFrom(agencies).Draw(t, "agency")}}
 	}
@@ -167,8 +172,7 @@ func drawCertificate(t *rapid.T) *Certificate {
 
 func drawUse(t *rapid.T) Use {
 	return Use{
-		From: rapid.SampledFrom(agencies).Draw(t, "use from"), FromRole: rapid.SampledFrom(roles).Draw(t, "from role"),
-		To: rapid.SampledFrom(agencies).Draw(t, "use to"), ToRole: rapid.SampledFrom(roles).Draw(t, "to role"),
+		From: rapid.Custom(drawParty).Draw(t, "use from"), To: rapid.Custom(drawParty).Draw(t, "use to"),
 		Purposes: some(t, purposes, 2, "use purposes"), Categories: some(t, categories, 2, "use categories"),
 		Reply: rapid.Bool().Draw(t, "reply"),
 	}
@@ -181,9 +185,13 @@ func nearUse(t *rapid.T, c *Certificate) Use {
 	if rapid.IntRange(0, 9).Draw(t, "far") == 0 {
 		return u
 	}
-	u.From = c.Issuer
+	if rapid.Bool().Draw(t, "by the issuer") {
+		u.From = Party{ID: c.Issuer}
+	} else if len(c.Consent.Recipients.Agencies) > 0 {
+		u.From = Party{ID: c.Consent.Recipients.Agencies[0]}
+	}
 	if n := len(c.Consent.Recipients.Agencies); n > 0 {
-		u.To = c.Consent.Recipients.Agencies[rapid.IntRange(0, n-1).Draw(t, "to")]
+		u.To = Party{ID: c.Consent.Recipients.Agencies[rapid.IntRange(0, n-1).Draw(t, "to")]}
 	}
 	u.Purposes, u.Categories = slices.Clone(c.Consent.Purposes), slices.Clone(c.Consent.Categories)
 	if n := len(u.Purposes); n > 1 {
@@ -196,12 +204,13 @@ func nearUse(t *rapid.T, c *Certificate) Use {
 // reason, every reason with a known code, no value of the input in it that is
 // not an id or a code, arguments unchanged, the same answer twice.
 func TestEvaluateTotal(t *testing.T) {
-	codes := []string{ReasonMissing, ReasonRecipient, ReasonPurpose, ReasonCategory, ReasonExpired, ReasonNotYetValid, ReasonOnward, ReasonForeign, ReasonBasis}
+	codes := []string{ReasonMissing, ReasonRecipient, ReasonPurpose, ReasonCategory, ReasonExpired, ReasonNotYetValid, ReasonOnward, ReasonForeign, ReasonBasis,
+		ReasonWithdrawn, ReasonStopped, ReasonSuperseded, ReasonReconfirm}
 	allowed := 0
 	rapid.Check(t, func(t *rapid.T) {
-		list := []*Certificate{drawCertificate(t), nil, drawCertificate(t)}
+		list := []Held{drawHeld(t), {}, drawHeld(t)}
 		basis := rapid.OneOf(rapid.Just(list[0].Basis()), rapid.SampledFrom([]string{"", "consent", "consent:", "public-task"}), rapid.String()).Draw(t, "basis")
-		use, at := nearUse(t, list[0]), moment(t, "at")
+		use, at := nearUse(t, list[0].Certificate), moment(t, "at")
 		before, err := schemas.Encode(list)
 		if err != nil {
 			t.Fatal(err)
@@ -238,10 +247,11 @@ func TestEvaluateTotal(t *testing.T) {
 // saysSomething makes a use one that is about the survivor.
 func saysSomething(u *Use) { u.Categories = append(u.Categories, schemas.CategoryIdentity) }
 
-// Out of its time, in a stranger's hands, or absent, a consent allows nothing.
+// Out of its time, withdrawn, in a stranger's hands, or absent, a consent allows nothing.
 func TestEvaluateNever(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := drawCertificate(t)
+		h := drawHeld(t)
+		c := h.Certificate
 		use, at := nearUse(t, c), moment(t, "at")
 		saysSomething(&use)
 		codes := func(v Verdict) (out []string) {
@@ -250,7 +260,7 @@ func TestEvaluateNever(t *testing.T) {
 			}
 			return out
 		}
-		v := Evaluate([]*Certificate{c}, c.Basis(), use, at)
+		v := Evaluate([]Held{h}, c.Basis(), use, at)
 		expect := func(when bool, code string) {
 			if when && (v.Allowed || !slices.Contains(codes(v), code)) {
 				t.Fatalf("%s, and the verdict is %v", code, v)
@@ -261,12 +271,16 @@ func TestEvaluateNever(t *testing.T) {
 			return
 		}
 		k := &c.Consent
+		covered := func(p Party) bool {
+			return p.ID == c.Issuer || slices.Contains(k.Recipients.Agencies, p.ID) ||
+				slices.ContainsFunc(k.Recipients.Classes, func(x schemas.RecipientClass) bool { return x.Role == p.Role })
+		}
+		expect(h.Withdrawn, ReasonWithdrawn)
+		expect(h.Stopped, ReasonStopped)
 		expect(at.Before(k.Given), ReasonNotYetValid)
 		expect(!at.Before(k.Expires), ReasonExpired)
-		stranger := use.From != c.Issuer && !slices.Contains(k.Recipients.Agencies, use.From) && !slices.Contains(k.Recipients.Roles, use.FromRole)
-		expect(stranger, ReasonForeign)
-		named := use.To == c.Issuer || slices.Contains(k.Recipients.Agencies, use.To) || slices.Contains(k.Recipients.Roles, use.ToRole)
-		expect(!named, ReasonRecipient)
+		expect(use.From.ID != c.Issuer && !covered(use.From), ReasonForeign)
+		expect(!covered(use.To), ReasonRecipient)
 		if v := Evaluate(nil, c.Basis(), use, at); v.Allowed || v.Code() != ReasonMissing {
 			t.Fatalf("without certificates: %v", v)
 		}
@@ -275,55 +289,79 @@ func TestEvaluateNever(t *testing.T) {
 
 // Taking anything away from a consent, or adding to a use, never allows more.
 func TestEvaluateMonotonic(t *testing.T) {
-	tested := 0
-	rapid.Check(t, func(t *rapid.T) {
-		c := drawCertificate(t)
-		use, at := nearUse(t, c), moment(t, "at")
-		less, more := *c, use
-		k := &less.Consent
-		switch rapid.IntRange(0, 11).Draw(t, "restriction") {
-		case 0:
-			k.Purposes = drop(t, k.Purposes)
-		case 1:
-			k.Categories = drop(t, k.Categories)
-		case 2:
-			k.Recipients.Agencies = drop(t, k.Recipients.Agencies)
-		case 3:
-			k.Recipients.Roles = drop(t, k.Recipients.Roles)
-		case 4:
-			k.Onward = schemas.OnwardNone
-		case 5:
-			k.Given = k.Given.Add(24 * time.Hour)
-		case 6:
-			k.Expires = k.Expires.Add(-24 * time.Hour)
-		case 7:
-			k.Withheld = append(slices.Clone(k.Withheld), schemas.Withheld{From: schemas.WithheldFromPolice, Agency: rapid.SampledFrom(agencies).Draw(t, "refused")})
-		case 8:
-			if len(more.Purposes) > 0 {
-				more.Purposes = append(slices.Clone(more.Purposes), rapid.SampledFrom(purposes).Draw(t, "more purpose"))
+	tested := map[int]int{}
+	const restrictions = 17
+	for restriction := range restrictions {
+		rapid.Check(t, func(t *rapid.T) {
+			wider := drawHeld(t)
+			c := wider.Certificate
+			use, at := nearUse(t, c), moment(t, "at")
+			lessCert, more := *c, use
+			less := wider
+			less.Certificate = &lessCert
+			k := &lessCert.Consent
+			switch restriction {
+			case 0:
+				k.Purposes = drop(t, k.Purposes)
+			case 1:
+				k.Categories = drop(t, k.Categories)
+			case 2:
+				k.Recipients.Agencies = drop(t, k.Recipients.Agencies)
+			case 3:
+				k.Recipients.Classes = drop(t, k.Recipients.Classes)
+			case 4:
+				k.Onward = schemas.OnwardNone
+			case 5:
+				k.Given = k.Given.Add(24 * time.Hour)
+			case 6:
+				k.Expires = k.Expires.Add(-24 * time.Hour)
+			case 7:
+				k.Withheld = append(slices.Clone(k.Withheld), schemas.Withheld{From: schemas.WithheldFromPolice, Agency: rapid.SampledFrom(agencies).Draw(t, "refused")})
+			case 8:
+				if len(more.Purposes) > 0 {
+					more.Purposes = append(slices.Clone(more.Purposes), rapid.SampledFrom(purposes).Draw(t, "more purpose"))
+				}
+			case 9:
+				// Not from nothing or from case-admin alone: see Evaluate on replies.
+				more.Categories = append(slices.Clone(more.Categories), rapid.SampledFrom(categories[:17]).Draw(t, "more category"))
+				if len(use.Categories) == 0 {
+					more.Categories = use.Categories
+				}
+			case 10:
+				more.Reply = false
+			case 11:
+				more.To.Role, more.From.Role = "", ""
+			case 12:
+				less.Withdrawn = true
+			case 13:
+				less.Stopped = true
+			case 14:
+				if less.Superseded.IsZero() || at.Before(less.Superseded) {
+					less.Superseded = at
+				}
+			case 15:
+				less.Reconfirmed = nil
+			case 16:
+				classes := slices.Clone(k.Recipients.Classes)
+				for i := range classes {
+					if classes[i].Region == "" {
+						classes[i].Region = "GB-SCT"
+					}
+				}
+				k.Recipients.Classes = classes
 			}
-		case 9:
-			// Not from nothing or from case-admin alone: see Evaluate on replies.
-			more.Categories = append(slices.Clone(more.Categories), rapid.SampledFrom(categories[:17]).Draw(t, "more category"))
-			if len(use.Categories) == 0 {
-				more.Categories = use.Categories
+			wide := Evaluate([]Held{wider}, c.Basis(), use, at)
+			narrow := Evaluate([]Held{less}, lessCert.Basis(), more, at)
+			if narrow.Allowed && !wide.Allowed {
+				t.Fatalf("a restriction allowed more: %v", wide)
 			}
-		case 10:
-			more.Reply = false
-		case 11:
-			more.ToRole, more.FromRole = "", ""
-		}
-		wide := Evaluate([]*Certificate{c}, c.Basis(), use, at)
-		narrow := Evaluate([]*Certificate{&less}, less.Basis(), more, at)
-		if narrow.Allowed && !wide.Allowed {
-			t.Fatalf("a restriction allowed more: %v", wide)
-		}
-		if wide.Allowed && !narrow.Allowed {
-			tested++
-		}
-	})
-	if tested == 0 {
-		t.Fatal("no restriction ever bit: the test says nothing")
+			if wide.Allowed && !narrow.Allowed {
+				tested[restriction]++
+			}
+		})
+	}
+	if len(tested) < restrictions/2 {
+		t.Fatalf("only the restrictions %v ever bit: the test says little", tested)
 	}
 }
 
@@ -333,4 +371,28 @@ func drop[T any](t *rapid.T, list []T) []T {
 	}
 	i := rapid.IntRange(0, len(list)-1).Draw(t, "dropped")
 	return slices.Delete(slices.Clone(list), i, i+1)
+}
+
+var regions = []schemas.Region{"", "GB-ENG", "GB-SCT"}
+
+func drawClass(t *rapid.T) schemas.RecipientClass {
+	return schemas.RecipientClass{Role: rapid.SampledFrom(roles).Draw(t, "role"), Region: rapid.SampledFrom(regions).Draw(t, "region")}
+}
+
+func drawParty(t *rapid.T) Party {
+	return Party{rapid.SampledFrom(agencies).Draw(t, "id"), rapid.SampledFrom(roles).Draw(t, "role"), rapid.SampledFrom(regions).Draw(t, "region")}
+}
+
+// drawHeld makes a certificate that mostly stands.
+func drawHeld(t *rapid.T) Held {
+	h := Held{Certificate: drawCertificate(t)}
+	odd := func(label string) bool { return rapid.IntRange(0, 7).Draw(t, label) == 0 }
+	h.Withdrawn, h.Stopped = odd("withdrawn"), odd("stopped")
+	if odd("superseded") {
+		h.Superseded = moment(t, "superseded at")
+	}
+	if rapid.Bool().Draw(t, "asked again") {
+		h.Reconfirmed = []Reconfirmation{{rapid.SampledFrom(agencies).Draw(t, "by"), rapid.SampledFrom(agencies).Draw(t, "for"), moment(t, "asked at")}}
+	}
+	return h
 }

@@ -23,6 +23,7 @@ const (
 	CodeUnknownAgency     = "unknown-agency"
 	CodeSuspendedAgency   = "suspended-agency"
 	CodeNoAgreement       = "no-agreement"
+	CodeRoleKind          = "role-kind" // an agency of this role does not send or receive this kind
 	CodeAgreementPurpose  = "agreement-purpose"
 	CodeAgreementCategory = "agreement-category"
 

@@ -18,20 +18,24 @@ type Flow struct {
 }
 
 // Permits reports whether agreements let a message flow: nil, or an Error with
-// one of the codes unknown-agency, suspended-agency, no-agreement,
+// one of the codes unknown-agency, suspended-agency, role-kind, no-agreement,
 // agreement-purpose, agreement-category. Both ends ask it, each with its own
 // copy of the directory.
 //
-//   - Both agencies must be listed; receipts then always flow, also to and from
-//     a suspended agency: what was delivered must not go unproved.
-//   - Both must be active.
+//   - Both agencies must be listed; receipts and the kinds that serve consent
+//     then always flow, also to and from a suspended agency: what was delivered
+//     must not go unproved, and nothing may keep a withdrawal from its holders.
+//   - Both must be active, and their roles must be ones between which the kind
+//     may travel (schemas.MayTravel).
 //   - One agreement in force must list the kind, all purposes and all categories.
 //     What two agreements allow together, neither of them allows.
 //   - case-admin, which is not about the survivor, needs no listing.
-//   - A referral-response also flows under an agreement on referrals in the
-//     opposite direction, and it does so after that agreement has ended: who was
-//     asked may answer.
-//   - A referral must have a purpose.
+//   - A kind that follows another (an answer follows the referral) also flows
+//     under an agreement on that other kind: in the opposite direction, even after
+//     it has ended, for who was asked may answer; and, if it is no answer, in its
+//     direction while it is in force.
+//   - A kind about a survivor that is no answer must have a purpose; here that is
+//     checked for referrals, and by schemas for every other.
 func (v *View) Permits(f Flow) error {
 	from, to := v.agencies[f.From], v.agencies[f.To]
 	if from == nil {
@@ -40,13 +44,17 @@ func (v *View) Permits(f Flow) error {
 	if to == nil {
 		return &Error{Code: CodeUnknownAgency, Field: agencyField(f.To)}
 	}
-	if f.Kind == schemas.KindReceipt {
+	entry, _ := schemas.EntryOf(f.Kind)
+	if f.Kind == schemas.KindReceipt || entry.Control {
 		return nil
 	}
 	for _, m := range []*member{from, to} {
 		if m.State != StateActive {
 			return &Error{Code: CodeSuspendedAgency, Field: m.ID}
 		}
+	}
+	if entry.Kind != "" && !schemas.MayTravel(f.Kind, from.Role, to.Role) {
+		return &Error{Code: CodeRoleKind, Field: string(f.Kind)}
 	}
 	candidates := v.candidates(f)
 	if len(candidates) == 0 {
@@ -84,16 +92,39 @@ func (v *View) Permits(f Flow) error {
 
 func (v *View) candidates(f Flow) []*Agreement {
 	var out []*Agreement
+	entry, _ := schemas.EntryOf(f.Kind)
+	lists := func(g *Agreement) bool {
+		return slices.Contains(g.Kinds, f.Kind) || entry.Follows != "" && !entry.Answer && slices.Contains(g.Kinds, entry.Follows)
+	}
 	for _, g := range v.flows[pair{f.From, f.To}] {
-		if g.ActiveAt(f.At) && slices.Contains(g.Kinds, f.Kind) {
+		if g.ActiveAt(f.At) && lists(g) {
 			out = append(out, g)
 		}
 	}
-	if f.Kind == schemas.KindReferralResponse {
+	if entry.Follows != "" {
 		for _, g := range v.flows[pair{f.To, f.From}] {
-			if !f.At.Before(g.Starts) && slices.Contains(g.Kinds, schemas.KindReferral) {
+			if !f.At.Before(g.Starts) && slices.Contains(g.Kinds, entry.Follows) {
 				out = append(out, g)
 			}
+		}
+	}
+	return out
+}
+
+// Kinds lists what one agency may send to another today, whatever the purposes
+// and categories: those are in the agreements.
+func (v *View) Kinds(from, to string, at time.Time) []schemas.Kind {
+	a, b := v.agencies[from], v.agencies[to]
+	if a == nil || b == nil || a.State != StateActive || b.State != StateActive {
+		return nil
+	}
+	var out []schemas.Kind
+	for _, e := range schemas.Catalogue() {
+		if e.Control || e.Kind == schemas.KindReceipt {
+			continue
+		}
+		if schemas.MayTravel(e.Kind, a.Role, b.Role) && len(v.candidates(Flow{From: from, To: to, Kind: e.Kind, At: at})) > 0 {
+			out = append(out, e.Kind)
 		}
 	}
 	return out

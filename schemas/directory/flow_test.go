@@ -238,3 +238,18 @@ func TestEntryRules(t *testing.T) {
 		}
 	}
 }
+
+// What serves consent flows like receipts: no agreement, not even between the suspended; nothing else does.
+func TestConsentAlwaysFlows(t *testing.T) {
+	for _, e := range schemas.Catalogue() {
+		if e.Control && (len(e.From) > 0 || len(e.To) > 0) {
+			t.Errorf("%s serves consent and some role may not send or receive it", e.Kind)
+		}
+		if e.Control && e.Follows != "" {
+			t.Errorf("%s needs no agreement and follows one", e.Kind)
+		}
+	}
+	if schemas.MayTravel("gossip", schemas.RolePolice, schemas.RoleNGO) {
+		t.Error("an unknown kind may travel")
+	}
+}

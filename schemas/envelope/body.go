@@ -15,7 +15,7 @@ import (
 const (
 	MinPlain        = 4 << 10
 	MaxPlain        = MaxBody - 16<<10
-	MaxCertificates = 16
+	MaxCertificates = 16 // and as many statements
 )
 
 // Header is repeated inside the sealed body. age authenticates nobody, and a
@@ -36,25 +36,29 @@ func (m *Manifest) Header() Header {
 }
 
 // Body is what is sealed: the header, the consent certificates that go with the
-// message (signed notes, unverified here), and the payload, whose schema the
-// header names.
+// message and the statements about them (signed notes, unverified here), and the
+// payload, whose schema the header names.
 type Body struct {
 	Header       Header         `json:"header"`
 	Certificates []string       `json:"certificates,omitempty"`
+	Statements   []string       `json:"statements,omitempty"`
 	Payload      jsontext.Value `json:"payload"`
 }
 
 // EncodeBody frames a payload for sealing: canonical JSON, then spaces up to
 // the Padmé bucket of its length, 4 KiB at least. The payload must be a JSON
 // object; it is written compactly, its members in the order they have.
-func EncodeBody(h Header, certificates []string, payload []byte) ([]byte, error) {
+func EncodeBody(h Header, certificates, statements []string, payload []byte) ([]byte, error) {
 	if jsontext.Value(payload).Kind() != '{' {
 		return nil, malformed("/payload", "object")
 	}
-	if e := checkCertificates(certificates); e != nil {
+	if e := checkNotes("certificates", certificates); e != nil {
 		return nil, e
 	}
-	doc, err := schemas.Encode(&Body{Header: h, Certificates: certificates, Payload: payload})
+	if e := checkNotes("statements", statements); e != nil {
+		return nil, e
+	}
+	doc, err := schemas.Encode(&Body{Header: h, Certificates: certificates, Statements: statements, Payload: payload})
 	if err != nil {
 		// The encoder's own error may quote the payload.
 		return nil, malformed("/payload", "json")
@@ -95,7 +99,10 @@ func DecodeBody(plain []byte, want Header) (*Body, error) {
 	if b.Payload.Kind() != '{' {
 		return nil, malformed("/payload", "object")
 	}
-	if e := checkCertificates(b.Certificates); e != nil {
+	if e := checkNotes("certificates", b.Certificates); e != nil {
+		return nil, e
+	}
+	if e := checkNotes("statements", b.Statements); e != nil {
 		return nil, e
 	}
 	if b.Header != want {
@@ -104,13 +111,13 @@ func DecodeBody(plain []byte, want Header) (*Body, error) {
 	return &b, nil
 }
 
-func checkCertificates(list []string) *Error {
+func checkNotes(member string, list []string) *Error {
 	if len(list) > MaxCertificates {
-		return &Error{Code: CodeTooLarge, Field: "/certificates", Rule: "certificate_count"}
+		return &Error{Code: CodeTooLarge, Field: "/" + member, Rule: "note_count"}
 	}
 	for i, c := range list {
 		if c == "" {
-			return malformed(fmt.Sprintf("/certificates/%d", i), "required")
+			return malformed(fmt.Sprintf("/%s/%d", member, i), "required")
 		}
 	}
 	return nil
