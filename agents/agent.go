@@ -38,6 +38,8 @@ type Agent struct {
 	store     *store.Store
 	lock      *store.Lock
 	emit      *intake.Emitter
+	courier   *intake.Courier
+	registry  *intake.Registry
 	directory *link.Directory
 	link      *link.Link
 	sinks     []*dispatcher
@@ -77,7 +79,9 @@ func New(cfg *Config, log *slog.Logger, now func() time.Time) (_ *Agent, err err
 	if err != nil {
 		return nil, err
 	}
-	in := &intake.Intake{Agency: cfg.Agency, Vault: a.vault, Store: a.store, Directory: a.directory.View, Refresh: a.directory.Refresh,
+	a.courier = &intake.Courier{Agency: cfg.Agency, Vault: a.vault, Sign: a.sign, Directory: a.directory.View}
+	a.registry = &intake.Registry{Agency: cfg.Agency, Directory: a.directory.View, Emit: a.emit, Courier: a.courier, Policy: cfg.OnWithdrawal, Due: a.withdrawalDue, Log: a.log}
+	in := &intake.Intake{Registry: a.registry, Agency: cfg.Agency, Vault: a.vault, Store: a.store, Directory: a.directory.View, Refresh: a.directory.Refresh,
 		Emit: a.emit, Now: a.now, Log: a.log}
 	urls := cfg.Brokers
 	if len(urls) == 0 {

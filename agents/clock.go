@@ -52,16 +52,26 @@ func (a *Agent) tick(ctx context.Context) error {
 				if c.Ours {
 					code = "answer-overdue-to-us"
 				}
-				if err := a.emit.Event(tx, &store.Event{Type: store.EventOverdue, Thread: c.Thread, Message: c.ID, Kind: c.Kind, Peer: c.Peer, Code: code, At: now}); err != nil {
+				event := store.EventOverdue
+				if c.Kind == schemas.KindConsentWithdrawal {
+					event = store.EventWithdrawalOverdue
+				}
+				if err := a.emit.Event(tx, &store.Event{Type: event, Thread: c.Thread, Message: c.ID, Kind: c.Kind, Peer: c.Peer, Code: code, At: now}); err != nil {
 					return err
 				}
-				a.log.Warn("referral overdue", "message", c.ID, "thread", c.Thread, "peer", c.Peer, "code", code)
+				a.log.Warn("answer overdue", "message", c.ID, "thread", c.Thread, "peer", c.Peer, "code", code)
 			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
+	}
+	if err := a.sweep(ctx); err != nil {
+		return err
+	}
+	if err := a.chase(ctx, now); err != nil {
+		return err
 	}
 	if dir := a.directory.View(); dir != nil && dir.Expired(now) {
 		a.alarm(store.EventDirectoryExpired, "directory-expired")
@@ -103,3 +113,6 @@ type alarmKey struct {
 	event   string
 	version uint64
 }
+
+// withdrawalDue is when a holder's answer to a withdrawal is due: one working day (design page "domain", clocks).
+func (a *Agent) withdrawalDue(now time.Time) time.Time { return now.Add(24 * time.Hour) }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-playground/validator/v10"
 	"github.com/goccy/go-yaml"
 
+	"waypost/agents/intake"
 	"waypost/agents/route"
 	"waypost/schemas"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	Data           string   `yaml:"data" env:"WAYPOST_DATA"`                                  // folder of the store; "data"
 	MaxStoreMB     int      `yaml:"max_store_mb" env:"WAYPOST_MAX_STORE_MB" validate:"gte=0"` // 0: as large as the disk
 	Brokers        []string `yaml:"brokers" env:"WAYPOST_BROKERS"`                            // instead of the grant's addresses
+
+	OnWithdrawal intake.Policy `yaml:"on_withdrawal" env:"WAYPOST_ON_WITHDRAWAL" validate:"oneof=ask stop erase"` // what is answered by itself; "ask"
 
 	API    APIConfig          `yaml:"api" validate:"required"`
 	Sinks  []SinkConfig       `yaml:"sinks" validate:"unique=Name,dive"`
@@ -76,7 +79,7 @@ func LoadConfig(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolve config path: %w", err)
 	}
-	c := &Config{Keys: "keys", Grant: "grant.json", Data: "data", API: APIConfig{Listen: "127.0.0.1:8420"}, base: filepath.Dir(abs)}
+	c := &Config{Keys: "keys", Grant: "grant.json", Data: "data", OnWithdrawal: intake.PolicyAsk, API: APIConfig{Listen: "127.0.0.1:8420"}, base: filepath.Dir(abs)}
 	check := validator.New(validator.WithRequiredStructEnabled())
 	if err := check.RegisterValidation("agency_id", func(f validator.FieldLevel) bool { return schemas.ValidAgencyID(f.Field().String()) }); err != nil {
 		return nil, err

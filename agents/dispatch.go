@@ -84,6 +84,10 @@ func (p *dispatcher) work(ctx context.Context, due []*store.Delivery) bool {
 	started := p.now()
 	well := true
 	for _, d := range due {
+		// Since the batch was read a survivor may have withdrawn.
+		if due, err := p.store.StillDue(ctx, d.N); err == nil && !due {
+			continue
+		}
 		doc, err := p.document(ctx, d)
 		if err == nil {
 			err = p.sink.Deliver(ctx, doc)
@@ -210,6 +214,8 @@ type eventDocument struct {
 	Kind    string    `json:"kind,omitempty"`
 	Agency  string    `json:"agency,omitempty"`
 	Code    string    `json:"code,omitempty"`
+	// Certificate is the consent that it is about; messages name theirs, so that a system finds what to stop.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 // document opens what a delivery hands over. Plaintext exists only from here to the sink.
@@ -219,7 +225,7 @@ func (p *dispatcher) document(ctx context.Context, d *store.Delivery) (*route.De
 		if err != nil {
 			return nil, unreadable("event", d.Ref, err)
 		}
-		data, err := schemas.Encode(eventDocument{ID: e.ID, Event: e.Type, At: e.At, Thread: e.Thread, Message: e.Message, Kind: string(e.Kind), Agency: e.Peer, Code: e.Code})
+		data, err := schemas.Encode(eventDocument{ID: e.ID, Event: e.Type, At: e.At, Thread: e.Thread, Message: e.Message, Kind: string(e.Kind), Agency: e.Peer, Code: e.Code, Certificate: e.Certificate})
 		if err != nil {
 			return nil, &route.Permanent{Err: err}
 		}

@@ -4,18 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"waypost/agents/api"
+	"waypost/agents/intake"
 	"waypost/agents/store"
 	"waypost/agents/vault"
 	"waypost/schemas"
-	"waypost/schemas/directory"
+	"waypost/schemas/consent"
 	"waypost/schemas/envelope"
 )
 
@@ -37,8 +35,13 @@ func reopen(v *vault.Vault, m *envelope.Manifest, body, wrapped []byte) (schemas
 }
 
 func state(o *store.Outgoing) string {
-	if o.Receipt != "" {
+	switch {
+	case o.Receipt != "":
 		return string(o.Receipt)
+	case o.Manifest.Void():
+		return string(schemas.OutcomeVoid)
+	case o.Stopped != nil && o.State == store.Pending:
+		return "stopped"
 	}
 	return string(o.State)
 }
@@ -54,8 +57,13 @@ func inItem(in *store.Incoming) api.Item {
 	m := in.Manifest
 	it := api.Item{N: in.N, ID: m.ID, Thread: m.Thread, ReplyTo: m.ReplyTo, From: m.From, To: m.To, Kind: m.Kind, Schema: m.Schema, Lane: m.Lane, Seq: m.Seq,
 		Sent: m.Sent, Received: &in.Received, RespondBy: m.RespondBy, Answered: in.Answered, Overdue: in.Overdue != nil && in.Answered == nil, Basis: m.Basis, State: "received"}
-	if in.Routed != nil {
+	switch {
+	case in.Refused != nil:
+		it.State = "refused"
+	case in.Routed != nil:
 		it.State = "routed"
+	case in.Stopped != nil:
+		it.State = "stopped"
 	}
 	return it
 }
@@ -89,13 +97,42 @@ func (a *Agent) InboxMessage(ctx context.Context, id string) (*api.Message, erro
 	if err != nil {
 		return nil, err
 	}
-	_, raw, err := reopen(a.vault, &in.Manifest, in.Body, in.Wrapped)
-	if err != nil {
-		return nil, fmt.Errorf("reopen message %s: %w", id, err)
+	out := &api.Message{Item: inItem(in), Certificates: in.Certificates}
+	if out.Withheld, err = a.withheld(ctx, in); err != nil {
+		return nil, err
 	}
-	out := &api.Message{Item: inItem(in), Certificates: in.Certificates, Payload: raw}
+	if out.Withheld == "" {
+		if _, out.Payload, err = reopen(a.vault, &in.Manifest, in.Body, in.Wrapped); err != nil {
+			return nil, fmt.Errorf("reopen message %s: %w", id, err)
+		}
+	}
 	out.Deliveries, err = a.deliveries(ctx, id)
 	return out, err
+}
+
+// withheld says why a message must not be read any more. What our people have decided to keep on another basis may be.
+func (a *Agent) withheld(ctx context.Context, in *store.Incoming) (string, error) {
+	switch {
+	case in.Erased != nil:
+		return "erased", nil
+	case in.Stopped == nil:
+		return "", nil
+	}
+	id := intake.ConsentID(in.Manifest.Basis)
+	kept, err := a.store.Certificate(ctx, id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	if kept == nil || kept.Withdrawn == nil {
+		return consent.ReasonStopped, nil
+	}
+	duties, err := a.store.Duties(ctx, id)
+	for _, d := range duties {
+		if d.Act == consent.ActWithdrawn && d.Answer.Outcome == schemas.HolderRetained {
+			return "", err
+		}
+	}
+	return consent.ReasonWithdrawn, err
 }
 
 // OutboxMessage opens a sent message.
@@ -107,11 +144,17 @@ func (a *Agent) OutboxMessage(ctx context.Context, id string) (*api.Message, err
 	if err != nil {
 		return nil, err
 	}
-	_, raw, err := reopen(a.vault, &o.Manifest, o.Body, o.Wrapped)
-	if err != nil {
-		return nil, fmt.Errorf("reopen message %s: %w", id, err)
+	out := &api.Message{Item: outItem(o), Certificates: o.Certificates}
+	switch {
+	case o.Erased != nil:
+		out.Withheld = "erased"
+	case o.Manifest.Void():
+		out.Withheld = string(schemas.OutcomeVoid)
+	default:
+		if _, out.Payload, err = reopen(a.vault, &o.Manifest, o.Body, o.Wrapped); err != nil {
+			return nil, fmt.Errorf("reopen message %s: %w", id, err)
+		}
 	}
-	out := &api.Message{Item: outItem(o), Certificates: o.Certificates, Payload: raw}
 	if out.Receipts, err = a.store.Receipts(ctx, id); err != nil {
 		return nil, err
 	}
@@ -185,7 +228,7 @@ func (a *Agent) Thread(ctx context.Context, thread string) ([]api.HistoryItem, e
 	}
 	out := make([]api.HistoryItem, len(events))
 	for i, e := range events {
-		out[i] = api.HistoryItem{At: e.At, Event: e.Type, Message: e.Message, Kind: e.Kind, Agency: e.Peer, Code: e.Code}
+		out[i] = api.HistoryItem{At: e.At, Event: e.Type, Message: e.Message, Kind: e.Kind, Agency: e.Peer, Code: e.Code, Consent: e.Certificate}
 	}
 	return out, err
 }
@@ -232,7 +275,14 @@ func (a *Agent) Status(ctx context.Context) (*api.Status, error) {
 		out.Gaps = append(out.Gaps, api.GapItem{From: g.Peer, Lane: g.Lane, Seq: g.Seq, Noticed: g.Noticed})
 	}
 	dead, err := a.store.DeadDeliveries(ctx, 100)
+	if err != nil {
+		return nil, err
+	}
 	out.DeadLetters = deliveryItems(dead)
+	duties, err := a.store.Duties(ctx, "")
+	for _, d := range duties {
+		out.Duties = append(out.Duties, dutyItem(d))
+	}
 	return out, err
 }
 

@@ -139,7 +139,7 @@ func (c *ConsentNotice) schemaRules() string {
 	}]`
 }
 
-func (w *WithdrawalOutcome) schemaRules() string {
+func (w *HolderAnswer) schemaRules() string {
 	return `[
 	{
 		"if": {"properties": {"outcome": {"const": "retained"}}},

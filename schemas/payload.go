@@ -29,6 +29,12 @@ type Sharer interface {
 	Ground() *LawfulBasis
 }
 
+// Urgenter is a payload that knows when it must not wait: a survivor is missing, a suspect is released.
+type Urgenter interface {
+	Payload
+	MustBeUrgent() bool
+}
+
 // ControlPayload is a payload that serves consent itself.
 type ControlPayload interface {
 	Payload

@@ -10,7 +10,14 @@ type Submission struct {
 	Consent      *Consent  `json:"consent,omitzero" validate:"omitempty"`                                // new: the agent signs it into a certificate
 	Certificates []string  `json:"certificates,omitempty" validate:"omitempty,max=8,unique,dive,thread_id" category:"case-admin"`
 	Referral     *Referral `json:"referral" validate:"required"`
+	ReplyTo      string    `json:"reply_to,omitzero" validate:"omitempty,message_id" category:"case-admin"`
+	Urgent       bool      `json:"urgent,omitzero" category:"case-admin"`
+	Minimise     bool      `json:"minimise,omitzero" category:"case-admin"`
+	Reconfirmed  bool      `json:"reconfirmed,omitzero" category:"case-admin"`
 }
+
+// Payload returns the message inside.
+func (s *Submission) Payload() Payload { return s.Referral }
 
 // Schema returns "submission.v1".
 func (s *Submission) Schema() string { return SchemaSubmission }

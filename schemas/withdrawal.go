@@ -72,15 +72,20 @@ func (w *WithdrawalRequest) Kind() Kind { return KindWithdrawalRequest }
 // CertificateID names the certificate whose withdrawal is asked for.
 func (w *WithdrawalRequest) CertificateID() string { return w.Certificate }
 
+// HolderAnswer is what a holder decided after a withdrawal: the document that an agency's system hands to its agent.
+type HolderAnswer struct {
+	Outcome HolderOutcome   `json:"outcome" validate:"required,code" category:"case-admin"`
+	Basis   Basis           `json:"basis,omitzero" validate:"omitempty,code" category:"case-admin"` // with retained
+	Reason  RetentionReason `json:"reason,omitzero" validate:"omitempty,code" category:"case-admin"`
+	Until   Date            `json:"until,omitzero" validate:"omitempty,date" category:"case-admin"`
+}
+
 // WithdrawalOutcome (withdrawal-outcome.v1) is a holder's answer to the agency that took the consent. A later answer
 // replaces an earlier one.
 type WithdrawalOutcome struct {
-	Certificate string          `json:"certificate" validate:"required,thread_id" category:"case-admin"`
-	Statement   string          `json:"statement" validate:"required,thread_id" category:"case-admin"` // id of the statement answered
-	Outcome     HolderOutcome   `json:"outcome" validate:"required,code" category:"case-admin"`
-	Basis       Basis           `json:"basis,omitzero" validate:"omitempty,code" category:"case-admin"` // with retained
-	Reason      RetentionReason `json:"reason,omitzero" validate:"omitempty,code" category:"case-admin"`
-	Until       Date            `json:"until,omitzero" validate:"omitempty,date" category:"case-admin"`
+	Certificate string `json:"certificate" validate:"required,thread_id" category:"case-admin"`
+	Statement   string `json:"statement" validate:"required,thread_id" category:"case-admin"` // the one answered
+	HolderAnswer
 }
 
 // Schema returns "withdrawal-outcome.v1".
@@ -93,7 +98,7 @@ func (w *WithdrawalOutcome) Kind() Kind { return KindWithdrawalOutcome }
 func (w *WithdrawalOutcome) CertificateID() string { return w.Certificate }
 
 // Rules checks that what is kept is kept on a basis other than the consent that is gone, for a reason, and not for ever.
-func (w *WithdrawalOutcome) Rules() (problems []Problem) {
+func (w *HolderAnswer) Rules() (problems []Problem) {
 	if !Known(w.Outcome) {
 		return nil
 	}

@@ -150,6 +150,16 @@ func (s *server) routes() {
 			a, err := svc.Submit(ctx, sub, in.key(ctx))
 			return &acceptedAnswer{Status: http.StatusAccepted, Body: a}, err
 		})
+	operation(s, "POST", "/v1/messages", "submit-message", "Submit a message of any kind", ScopeSend, http.StatusAccepted,
+		func(ctx context.Context, in *Document) (*acceptedAnswer, error) {
+			sub, err := decode[schemas.Submission](in)
+			if err != nil {
+				return nil, err
+			}
+			a, err := svc.Submit(ctx, sub, in.key(ctx))
+			return &acceptedAnswer{Status: http.StatusAccepted, Body: a}, err
+		})
+	s.consentRoutes()
 	operation(s, "POST", "/v1/inbox/{id}/responses", "respond", "Answer a referral", ScopeRespond, http.StatusAccepted,
 		func(ctx context.Context, in *struct {
 			MessageID

@@ -14,6 +14,8 @@ import (
 // Service is what the API stands on: the running agent. Every method is safe for concurrent use. Errors that a caller
 // may see are *Error; anything else is "internal" to the outside and goes to the log.
 type Service interface {
+	Consents
+
 	// Submit accepts a referral. When it returns nil error the message is sealed, signed and on disk; it will be published
 	// whenever the broker can be reached. The same idempotency key with the same content returns the first answer.
 	Submit(ctx context.Context, s *schemas.Submission, key Key) (*Accepted, error)
@@ -42,11 +44,12 @@ type Key struct{ Token, Value string }
 
 // Accepted is the answer to a submission: it is durable here, and nothing more is claimed.
 type Accepted struct {
-	ID        string     `json:"id" doc:"Message id (UUIDv7)"`
-	Thread    string     `json:"thread" doc:"Thread id shared by everything that follows from this referral"`
-	State     string     `json:"state" doc:"pending: stored by this agent, waiting to be published"`
-	RespondBy *time.Time `json:"respond_by,omitempty" doc:"When an answer is due"`
-	Repeated  bool       `json:"repeated,omitzero" doc:"True when the idempotency key was seen before; nothing new was sent"`
+	ID        string        `json:"id" doc:"Message id (UUIDv7)"`
+	Thread    string        `json:"thread" doc:"Thread id shared by everything that follows from this referral"`
+	State     string        `json:"state" doc:"pending: stored by this agent, waiting to be published"`
+	RespondBy *time.Time    `json:"respond_by,omitempty" doc:"When an answer is due"`
+	Left      []schemas.Cut `json:"left_out,omitempty" doc:"Members that were left out because they are not covered (minimise)"`
+	Repeated  bool          `json:"repeated,omitzero" doc:"True when the idempotency key was seen before; nothing new was sent"`
 }
 
 // Item is one line of the inbox or outbox: metadata only.
@@ -67,7 +70,7 @@ type Item struct {
 	Answered    *time.Time   `json:"answered,omitempty"`
 	Overdue     bool         `json:"overdue"`
 	Basis       string       `json:"basis,omitempty"`
-	State       string       `json:"state" doc:"outbox: pending, published (not yet collected), delivered, quarantined, rejected; inbox: received, routed"`
+	State       string       `json:"state" doc:"outbox: pending, published (not yet collected), delivered, quarantined, rejected, stopped, void (taken back); inbox: received, routed, stopped, refused"`
 	Hold        string       `json:"hold,omitempty" doc:"Code for why a pending message is not leaving"`
 	ReceiptCode string       `json:"receipt_code,omitempty"`
 	ReceiptAt   *time.Time   `json:"receipt_at,omitempty"`
@@ -77,7 +80,8 @@ type Item struct {
 type Message struct {
 	Item
 	Certificates []string          `json:"certificates,omitempty" doc:"Ids of the consent certificates that travelled with it; name them in a submission to forward"`
-	Payload      jsontext.Value    `json:"payload" doc:"The payload as it was sent"`
+	Payload      jsontext.Value    `json:"payload,omitempty" doc:"The payload as it was sent"`
+	Withheld     string            `json:"withheld,omitempty" doc:"Code for why there is no payload: consent-withdrawn, consent-stopped, erased, void"`
 	Receipts     []schemas.Receipt `json:"receipts,omitempty"`
 	Deliveries   []DeliveryItem    `json:"deliveries,omitempty"`
 }
@@ -115,6 +119,7 @@ type HistoryItem struct {
 	Kind    schemas.Kind `json:"kind,omitempty"`
 	Agency  string       `json:"agency,omitempty"`
 	Code    string       `json:"code,omitempty"`
+	Consent string       `json:"certificate,omitempty" doc:"The consent that it is about"`
 }
 
 // AgencyItem is one agency of the network.
@@ -149,6 +154,7 @@ type Status struct {
 	Counts           *store.Counts  `json:"counts"`
 	Gaps             []GapItem      `json:"gaps,omitempty"`
 	DeadLetters      []DeliveryItem `json:"dead_letters,omitempty"`
+	Duties           []Duty         `json:"duties,omitempty" doc:"Withdrawals that wait for a decision of this agency's people"`
 }
 
 // GapItem is a sequence number that a peer gave out and we never saw.

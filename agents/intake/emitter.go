@@ -28,9 +28,18 @@ func (e *Emitter) Event(tx *store.Tx, ev *store.Event) error {
 	if err := tx.AddEvent(ev); err != nil {
 		return err
 	}
-	f := route.Facts{Event: ev.Type, Kind: string(ev.Kind), From: ev.Peer, To: e.Agency, Overdue: ev.Type == store.EventOverdue}
-	_, err := e.deliver(tx, store.FromEvent, ev.ID, f, ev.Type == store.EventOverdue, ev.At)
+	f := route.Facts{Event: ev.Type, Kind: string(ev.Kind), From: ev.Peer, To: e.Agency, Overdue: ev.Type == store.EventOverdue || ev.Type == store.EventWithdrawalOverdue}
+	_, err := e.deliver(tx, store.FromEvent, ev.ID, f, urgentEvent(ev.Type), ev.At)
 	return err
+}
+
+// urgentEvent: what a system must not learn behind a queue of routine referrals.
+func urgentEvent(event string) bool {
+	switch event {
+	case store.EventOverdue, store.EventWithdrawn, store.EventStopRequested, store.EventWithdrawalOverdue:
+		return true
+	}
+	return false
 }
 
 func (e *Emitter) deliver(tx *store.Tx, source store.Source, ref string, f route.Facts, urgent bool, now time.Time) (required bool, err error) {

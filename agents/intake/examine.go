@@ -2,6 +2,7 @@ package intake
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,12 +32,20 @@ type plan struct {
 	note         []byte
 	incoming     *store.Incoming
 	certificates []*signedCertificate
+	statements   []*spokenStatement
 	facts        route.Facts
 	payload      schemas.Payload
+	use          consent.Use
+	dir          *directory.View
 }
 
 type signedCertificate struct {
 	*consent.Certificate
+	text string
+}
+
+type spokenStatement struct {
+	*consent.Statement
 	text string
 }
 
@@ -71,6 +80,7 @@ func (in *Intake) examine(msg Message) *plan {
 		p.later = CodeExpiredHead
 		return p
 	}
+	p.dir = dir
 	if m.Lane != p.lane || m.To != to || m.From != p.from {
 		return p.quarantine(CodeSubject)
 	}
@@ -121,7 +131,7 @@ func (in *Intake) examine(msg Message) *plan {
 		}
 		return p.quarantine(code, problemOf(err)...)
 	}
-	if code, problems := in.permit(dir, sender, m, payload, body.Certificates, p); code != "" {
+	if code, problems := in.permit(dir, m, payload, body, p); code != "" {
 		return p.quarantine(code, problems...)
 	}
 	p.payload = payload
@@ -133,40 +143,68 @@ func (in *Intake) examine(msg Message) *plan {
 	return p
 }
 
-// permit asks the agreement and the consent again, independently of the sender, who asked them too.
-func (in *Intake) permit(dir *directory.View, sender *directory.Agency, m *envelope.Manifest, payload schemas.Payload, texts []string, p *plan) (string, []schemas.Problem) {
+// permit asks the agreement again, independently of the sender, who asked it too, and verifies whatever was signed about
+// the consent. Whether that covers the message is judged when it is settled.
+func (in *Intake) permit(dir *directory.View, m *envelope.Manifest, payload schemas.Payload, body *envelope.Body, p *plan) (string, []schemas.Problem) {
 	use := UseOf(m.From, m.To, dir, payload)
+	p.use = use
 	if err := dir.Permits(directory.Flow{From: m.From, To: m.To, Kind: m.Kind, Purposes: use.Purposes, Categories: use.Categories, At: m.Sent}); err != nil {
 		return codeOf(err), problemOf(err)
 	}
-	r, ok := payload.(*schemas.Referral)
-	// The response clock and the lane are in the open, the urgency is sealed: only here can they be compared. A referral
-	// without its clock would never be overdue; a clock on anything else could never be stopped.
-	if ok != (m.RespondBy != nil) || ok && m.Lane != r.Urgency.Lane() {
-		return CodeUrgency, []schemas.Problem{{Path: "/urgency", Rule: "manifest", Hint: "Lane or response time in the manifest are not those of the urgency inside."}}
+	if problem := Form(m, payload, use.Categories); problem != nil {
+		return problem.Rule, []schemas.Problem{*problem}
 	}
-	if ok {
-		declared := string(r.LawfulBasis.Basis)
-		if BasisCode(m.Basis) != declared {
-			return CodeBasis, []schemas.Problem{{Path: "/lawful_basis/basis", Rule: "manifest", Hint: "The basis inside the message is not the one its manifest declares."}}
-		}
-	}
-	certificates := make([]*consent.Certificate, 0, len(texts))
-	for _, text := range texts {
+	for _, text := range body.Certificates {
 		c, err := OpenCertificate(dir, text)
 		if err != nil {
 			return CodeConsentUnverified, []schemas.Problem{{Path: "/certificates", Rule: "signature", Hint: "A consent certificate is not signed by the agency it names."}}
 		}
 		p.certificates = append(p.certificates, &signedCertificate{Certificate: c, text: text})
-		certificates = append(certificates, c)
 	}
-	// As it stood when it was sent, and still today: what arrives after the consent ran out is set aside for a person.
-	for _, at := range []time.Time{m.Sent, p.now} {
-		if v := consent.Evaluate(certificates, m.Basis, use, at); !v.Allowed {
-			return v.Reasons[0].Code, ReasonProblems(v)
+	for _, text := range body.Statements {
+		s, err := OpenStatement(dir, text)
+		if err != nil {
+			return CodeStatement, []schemas.Problem{{Path: "/statements", Rule: "signature", Hint: "A statement about a consent is not signed by the agency it names."}}
 		}
+		p.statements = append(p.statements, &spokenStatement{Statement: s, text: text})
 	}
 	return "", nil
+}
+
+// Form compares what a manifest says in the open with what is sealed, by the catalogue: lane, response clock, basis and
+// reply. Both ends ask it. The rule of the problem is the code of the refusal.
+func Form(m *envelope.Manifest, payload schemas.Payload, categories []schemas.Category) *schemas.Problem {
+	e, ok := schemas.EntryOf(m.Kind)
+	if !ok {
+		return &schemas.Problem{Path: "/kind", Rule: CodeSchema, Hint: "The kind is not in the catalogue."}
+	}
+	// The response clock and the lane are in the open, the urgency is sealed: only here can they be compared. What must be
+	// answered and has no clock would never be overdue; a clock on anything else could never be stopped.
+	r, referral := payload.(*schemas.Referral)
+	u, urgent := payload.(schemas.Urgenter)
+	switch {
+	case !slices.Contains(e.Lanes, m.Lane), referral && m.Lane != r.Urgency.Lane(), urgent && u.MustBeUrgent() && m.Lane != schemas.LaneUrgent,
+		e.Clocked && m.RespondBy == nil, !e.Clocked && !e.MayClock && m.RespondBy != nil:
+		return &schemas.Problem{Path: "/urgency", Rule: CodeUrgency, Hint: "Lane or response time in the manifest are not those that belong to what is inside."}
+	case e.Answer && m.ReplyTo == "":
+		return &schemas.Problem{Path: "/reply_to", Rule: CodeUnknownMessage, Hint: "An answer names the message that it answers."}
+	}
+	basis := &schemas.Problem{Path: "/lawful_basis/basis", Rule: CodeBasis, Hint: "The basis inside the message is not the one its manifest declares."}
+	switch x := payload.(type) {
+	case schemas.Sharer:
+		if BasisCode(m.Basis) != string(x.Ground().Basis) {
+			return basis
+		}
+	case schemas.ControlPayload:
+		if ConsentID(m.Basis) != x.CertificateID() {
+			return basis
+		}
+	default:
+		if e.Impersonal && (m.Basis != "" || !slices.Equal(categories, []schemas.Category{schemas.CategoryCaseAdmin})) {
+			return basis
+		}
+	}
+	return nil
 }
 
 // BasisCode is the part of a manifest's basis before the certificate id.
@@ -177,18 +215,9 @@ func BasisCode(basis string) string {
 
 // UseOf says what a payload would be used for, for consent.Evaluate and directory.Permits; the same on both ends.
 func UseOf(from, to string, dir *directory.View, payload schemas.Payload) consent.Use {
-	use := consent.Use{From: from, To: to, Categories: schemas.Categories(payload)}
-	if a, ok := dir.Agency(to); ok {
-		use.ToRole = a.Role
-	}
-	if a, ok := dir.Agency(from); ok {
-		use.FromRole = a.Role
-	}
-	switch x := payload.(type) {
-	case *schemas.Referral:
-		use.Purposes = x.Purposes
-	case *schemas.ReferralResponse:
-		use.Reply = true
+	use := consent.Use{From: PartyOf(dir, from), To: PartyOf(dir, to), Categories: schemas.Categories(payload)}
+	if x, ok := payload.(schemas.Sharer); ok {
+		use.Purposes = x.PurposeList()
 	}
 	return use
 }
@@ -215,6 +244,15 @@ func OpenCertificate(dir *directory.View, text string) (*consent.Certificate, er
 		return nil, err
 	}
 	return consent.Open(text, dir.Verifiers(unverified.Issuer, unverified.Issued)...)
+}
+
+// OpenStatement verifies a statement with the key its author had at its time.
+func OpenStatement(dir *directory.View, text string) (*consent.Statement, error) {
+	unverified, err := consent.ReadStatement(text)
+	if err != nil {
+		return nil, err
+	}
+	return consent.OpenStatement(text, dir.Verifiers(unverified.By, unverified.At)...)
 }
 
 // ReasonProblems turns a refusal into problems a person can act on.

@@ -79,6 +79,7 @@ type Intake struct {
 	Directory func() *directory.View              // nil until a directory was ever seen
 	Refresh   func(context.Context) (bool, error) // asks for a newer directory now; true when one came
 	Emit      *Emitter
+	Registry  *Registry
 	Now       func() time.Time
 	Log       *slog.Logger
 }

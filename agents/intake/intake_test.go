@@ -157,7 +157,7 @@ func TestTakenIDs(t *testing.T) {
 	victim, other := w.draft(), w.draft()
 	squatter := w.draft()
 	if err := w.store.Update(context.Background(), func(tx *store.Tx) error {
-		if err := tx.AddCertificate(other.certificate.ID, housing, []byte("x"), w.now); err != nil {
+		if err := tx.AddCertificate(&store.Certificate{ID: other.certificate.ID, Issuer: housing, Locked: []byte("x"), Received: w.now}, ngo); err != nil {
 			return err
 		}
 		return tx.Decide(victim.manifest.ID, housing, "accepted", "", w.now)

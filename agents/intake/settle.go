@@ -6,6 +6,7 @@ import (
 
 	"waypost/agents/store"
 	"waypost/schemas"
+	"waypost/schemas/consent"
 	"waypost/schemas/envelope"
 )
 
@@ -80,16 +81,40 @@ func (in *Intake) accept(tx *store.Tx, p *plan) error {
 			return err
 		}
 	}
-	if m.Kind == schemas.KindReferralResponse {
+	sent, answers, err := replied(tx, m)
+	if err != nil {
+		return err
+	}
+	entry, _ := schemas.EntryOf(m.Kind)
+	if entry.Answer && (!answers || sent.Kind != entry.Follows) {
 		// An answer to something we never asked this agency is not an answer.
-		sent, err := tx.Sent(m.ReplyTo)
-		if errors.Is(err, store.ErrNotFound) || err == nil && (sent.Peer != m.From || sent.Thread != m.Thread || sent.Kind != schemas.KindReferral) {
-			p.quarantine(CodeUnknownMessage)
-			return in.setAside(tx, p)
-		}
+		p.quarantine(CodeUnknownMessage)
+		return in.setAside(tx, p)
+	}
+	stop := false
+	switch {
+	case entry.Control:
+		code, err := in.checkControl(tx, p)
 		if err != nil {
 			return err
 		}
+		if code != "" {
+			p.quarantine(code)
+			return in.setAside(tx, p)
+		}
+	case !entry.Impersonal:
+		code, problems, hold, err := in.judge(tx, p, answers)
+		if err != nil {
+			return err
+		}
+		if code != "" {
+			p.quarantine(code, problems...)
+			p.refused = code == consent.ReasonWithdrawn
+			return in.setAside(tx, p)
+		}
+		stop = hold
+	}
+	if entry.Answer && entry.Follows == schemas.KindReferral {
 		if err := tx.AnsweredOutgoing(m.ReplyTo, m.From, p.now); err != nil {
 			return err
 		}
@@ -102,8 +127,18 @@ func (in *Intake) accept(tx *store.Tx, p *plan) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.AddCertificate(c.ID, c.Issuer, locked, p.now); err != nil {
+		if err := tx.AddCertificate(Kept(c.Certificate, locked, p.now), in.Agency); err != nil {
 			return err
+		}
+	}
+	if !entry.Control {
+		for _, s := range p.statements {
+			if s.Act != consent.ActReconfirmed {
+				continue // what changes a consent comes as a message of its own
+			}
+			if _, err := tx.AddStatement(s.Statement, s.text, in.Agency, p.now); err != nil {
+				return err
+			}
 		}
 	}
 	if err := tx.AddEvent(&store.Event{Type: store.EventReceived, Thread: m.Thread, Message: m.ID, Kind: m.Kind, Peer: m.From, At: p.now}); err != nil {
@@ -113,11 +148,29 @@ func (in *Intake) accept(tx *store.Tx, p *plan) error {
 	if err != nil {
 		return err
 	}
+	if stop {
+		// A withdrawal was asked for and is not decided: it is kept, nobody gets it, and no receipt says that it was delivered.
+		return tx.StopMessage(m.ID, p.now)
+	}
+	if entry.Control {
+		if err := in.control(tx, p); err != nil {
+			return err
+		}
+	}
 	if queued {
 		return nil
 	}
 	// No rule asks for this message: the inbox, which people and systems read through the API, is its destination.
 	return Complete(tx, in.Emit, m, p.now)
+}
+
+// Kept is a certificate as the store keeps it.
+func Kept(c *consent.Certificate, locked []byte, now time.Time) *store.Certificate {
+	k := &store.Certificate{ID: c.ID, Issuer: c.Issuer, Supersedes: c.Supersedes, Issued: c.Issued, Expires: c.Consent.Expires, Review: c.Consent.Review, Received: now, Locked: locked}
+	if k.Review.IsZero() {
+		k.Review = k.Expires
+	}
+	return k
 }
 
 // Complete marks a message as routed, if it is, and queues the receipt `delivered` in the same transaction.

@@ -72,6 +72,9 @@ func newWorld(t testing.TB) *world {
 		Log: slog.New(slog.DiscardHandler),
 		Emit: &intake.Emitter{Agency: ngo, Targets: func(route.Facts) []intake.Target { return w.sinks },
 			Sign: func(m envelope.Manifest, body []byte) ([]byte, error) { return envelope.Sign(m, body, v.Signer()) }}}
+	w.intake.Registry = &intake.Registry{Agency: ngo, Directory: w.intake.Directory, Emit: w.intake.Emit, Policy: intake.PolicyAsk, Log: w.intake.Log,
+		Due:     func(now time.Time) time.Time { return now.Add(24 * time.Hour) },
+		Courier: &intake.Courier{Agency: ngo, Vault: v, Sign: w.intake.Emit.Sign, Directory: w.intake.Directory}}
 	return w
 }
 
@@ -125,6 +128,7 @@ type draft struct {
 	certificate  *consent.Certificate
 	issuer       string // who signs the certificate
 	certificates []string
+	statements   []string
 	payload      []byte // instead of referral
 	plain        []byte // instead of everything inside
 	sealTo       string
@@ -181,7 +185,7 @@ func (w *world) seal(d *draft) []byte {
 		plain := d.plain
 		if plain == nil {
 			var err error
-			if plain, err = envelope.EncodeBody(h, d.certificates, payload); err != nil {
+			if plain, err = envelope.EncodeBody(h, d.certificates, d.statements, payload); err != nil {
 				w.t.Fatal(err)
 			}
 		}

@@ -125,7 +125,13 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 
 func (l *Link) message(o *store.Outgoing) *nats.Msg {
 	msg := nats.NewMsg("mail." + string(o.Manifest.Lane) + "." + o.Manifest.To + "." + l.cfg.Agency)
-	msg.Header.Set(jetstream.MsgIDHeader, o.Manifest.ID)
+	id := o.Manifest.ID
+	if o.Manifest.Void() {
+		// Nobody knows whether what is taken back was stored after all, its acknowledgement lost. Then both are, and the
+		// recipient decides: to be told "a duplicate" would make us believe that it never left.
+		id += ".void"
+	}
+	msg.Header.Set(jetstream.MsgIDHeader, id)
 	msg.Data = o.Raw()
 	return msg
 }
@@ -152,11 +158,7 @@ func (l *Link) one(ctx context.Context, js jetstream.JetStream, lane schemas.Lan
 }
 
 func (l *Link) published(ctx context.Context, sent []*store.Outgoing, seqs []uint64) bool {
-	ids := make([]string, len(sent))
-	for i, o := range sent {
-		ids[i] = o.Manifest.ID
-	}
-	err := l.cfg.Store.Update(ctx, func(tx *store.Tx) error { return tx.Published(ids, seqs, l.cfg.Now()) })
+	err := l.cfg.Store.Update(ctx, func(tx *store.Tx) error { return tx.Published(sent, seqs, l.cfg.Now()) })
 	if err != nil && ctx.Err() == nil {
 		l.log.Error("published, but not noted; will publish again", "err", err)
 	}

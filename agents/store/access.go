@@ -137,9 +137,9 @@ func (s *Store) Count(ctx context.Context) (*Counts, error) {
 	err := s.read.QueryRowContext(ctx, `SELECT
 		(SELECT count(*) FROM outbox WHERE state = 'pending' AND kind <> 'receipt'),
 		(SELECT count(*) FROM outbox WHERE state = 'published' AND receipt = '' AND kind <> 'receipt'),
-		(SELECT count(*) FROM inbox WHERE routed IS NULL),
-		(SELECT count(*) FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL),
-		(SELECT count(*) FROM inbox WHERE overdue IS NOT NULL AND answered IS NULL) + (SELECT count(*) FROM outbox WHERE overdue IS NOT NULL AND answered IS NULL),
+		(SELECT count(*) FROM inbox WHERE routed IS NULL AND stopped IS NULL),
+		(SELECT count(*) FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL),
+		(SELECT count(*) FROM inbox WHERE overdue IS NOT NULL AND answered IS NULL AND stopped IS NULL) + (SELECT count(*) FROM outbox WHERE overdue IS NOT NULL AND answered IS NULL AND stopped IS NULL),
 		(SELECT count(*) FROM quarantine),
 		(SELECT count(*) FROM deliveries WHERE state = 'dead'),
 		(SELECT count(*) FROM gaps),

@@ -2,24 +2,69 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 )
 
-// AddCertificate keeps a consent certificate, locked by the vault. A repeat changes nothing; ErrExists says that another
-// issuer's certificate bears this id, which is random when it is honestly made.
-func (tx *Tx) AddCertificate(id, issuer string, locked []byte, at time.Time) error {
-	if _, err := tx.exec(`INSERT INTO certificates (id, issuer, received, locked) VALUES (?,?,?,?) ON CONFLICT DO NOTHING`, id, issuer, millis(at), locked); err != nil {
+// Certificate is what the store knows of a consent certificate in the open; Locked is its text under the vault's key.
+type Certificate struct {
+	ID, Issuer, Supersedes string
+	Issued, Expires        time.Time
+	Review                 time.Time
+	Received               time.Time
+	Withdrawn              *time.Time
+	Locked                 []byte
+}
+
+// AddCertificate keeps a consent certificate. A repeat changes nothing; ErrExists says that another issuer's certificate
+// bears this id, which is random when it is honestly made. A withdrawal that came before counts for self, this agency.
+func (tx *Tx) AddCertificate(c *Certificate, self string) error {
+	if _, err := tx.exec(`INSERT INTO certificates (id, issuer, issued, supersedes, expires, review, received, locked, withdrawn) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,
+		(SELECT min(at) FROM statements WHERE certificate = ?1 AND issuer = ?2 AND act = 'withdrawn' AND to_agency IN ('', ?9))) ON CONFLICT DO NOTHING`,
+		c.ID, c.Issuer, millis(c.Issued), c.Supersedes, millis(c.Expires), millis(c.Review), millis(c.Received), c.Locked, self); err != nil {
 		return fmt.Errorf("store certificate: %w", err)
 	}
 	var kept string
-	if err := tx.tx.QueryRowContext(tx.ctx, `SELECT issuer FROM certificates WHERE id = ?`, id).Scan(&kept); err != nil {
+	if err := tx.tx.QueryRowContext(tx.ctx, `SELECT issuer FROM certificates WHERE id = ?`, c.ID).Scan(&kept); err != nil {
 		return fmt.Errorf("store certificate: %w", classify(err))
 	}
-	if kept != issuer {
+	if kept != c.Issuer {
 		return ErrExists
 	}
+	tx.touch(Clocks)
 	return nil
+}
+
+const certificateColumns = `id, issuer, issued, supersedes, expires, review, received, withdrawn, locked`
+
+func scanCertificate(r row) (*Certificate, error) {
+	var c Certificate
+	var issued, expires, review, received int64
+	var withdrawn sql.NullInt64
+	if err := r.Scan(&c.ID, &c.Issuer, &issued, &c.Supersedes, &expires, &review, &received, &withdrawn, &c.Locked); err != nil {
+		return nil, classify(err)
+	}
+	c.Issued, c.Expires, c.Review, c.Received, c.Withdrawn = moment(issued), moment(expires), moment(review), moment(received), optMoment(withdrawn)
+	return &c, nil
+}
+
+// Certificates lists kept certificates, newest first.
+func (s *Store) Certificates(ctx context.Context, limit int) ([]*Certificate, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT `+certificateColumns+` FROM certificates ORDER BY received DESC, id LIMIT ?`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list certificates: %w", classify(err))
+	}
+	defer rows.Close()
+	out := []*Certificate{}
+	for rows.Next() {
+		c, err := scanCertificate(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, classify(rows.Err())
 }
 
 // CertificateIssuer says who issued the kept certificate of this id, or ErrNotFound.
@@ -34,10 +79,14 @@ func (tx *Tx) LinkCertificate(message, certificate string) error {
 	return err
 }
 
-// Certificate returns a locked certificate.
-func (s *Store) Certificate(ctx context.Context, id string) (locked []byte, err error) {
-	err = s.read.QueryRowContext(ctx, `SELECT locked FROM certificates WHERE id = ?`, id).Scan(&locked)
-	return locked, classify(err)
+// Certificate returns a kept certificate.
+func (s *Store) Certificate(ctx context.Context, id string) (*Certificate, error) {
+	return scanCertificate(s.read.QueryRowContext(ctx, `SELECT `+certificateColumns+` FROM certificates WHERE id = ?`, id))
+}
+
+// Certificate is Store.Certificate inside an update.
+func (tx *Tx) Certificate(id string) (*Certificate, error) {
+	return scanCertificate(tx.tx.QueryRowContext(tx.ctx, `SELECT `+certificateColumns+` FROM certificates WHERE id = ?`, id))
 }
 
 func (s *Store) messageCertificates(ctx context.Context, message string) ([]string, error) {

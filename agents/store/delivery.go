@@ -24,7 +24,7 @@ type Delivery struct {
 	Sink     string
 	Urgent   bool
 	Required bool
-	State    string // pending, done, dead
+	State    string // pending, done, dead, stopped
 	Attempts int
 	Due      time.Time
 	Code     string // of the last failure
@@ -97,10 +97,17 @@ func (s *Store) NextDue(ctx context.Context, sink string, urgent bool) (*time.Ti
 	return optMoment(at), nil
 }
 
+// StillDue reports whether a hand-over still waits: between listing and handing over, a survivor may have withdrawn.
+func (s *Store) StillDue(ctx context.Context, n int64) (bool, error) {
+	var due bool
+	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE n = ? AND state = 'pending')`, n).Scan(&due)
+	return due, classify(err)
+}
+
 // PendingSinks lists the sinks that have not taken something they must, dead letters included, so that a sink dropped from
 // the configuration is noticed.
 func (s *Store) PendingSinks(ctx context.Context) (map[string]int, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT sink, count(*) FROM deliveries WHERE state <> 'done' AND (required OR state = 'pending') GROUP BY sink`)
+	rows, err := s.read.QueryContext(ctx, `SELECT sink, count(*) FROM deliveries WHERE state NOT IN ('done', 'stopped') AND (required OR state = 'pending') GROUP BY sink`)
 	if err != nil {
 		return nil, fmt.Errorf("read deliveries: %w", classify(err))
 	}
@@ -138,7 +145,7 @@ func (tx *Tx) Delivered(n int64, at time.Time) (ref string, complete bool, err e
 
 // MarkRouted marks an inbox message as routed if no required hand-over is left; true the first time that is so.
 func (tx *Tx) MarkRouted(id string, at time.Time) (bool, error) {
-	n, err := tx.exec(`UPDATE inbox SET routed = ? WHERE id = ? AND routed IS NULL AND NOT EXISTS
+	n, err := tx.exec(`UPDATE inbox SET routed = ? WHERE id = ? AND routed IS NULL AND refused IS NULL AND NOT EXISTS
 		(SELECT 1 FROM deliveries WHERE source = 'inbox' AND ref = inbox.id AND required AND state <> 'done')`, millis(at), id)
 	return n == 1, err
 }

@@ -23,6 +23,9 @@ type Incoming struct {
 	Routed       *time.Time // every required sink has taken it
 	Answered     *time.Time
 	Overdue      *time.Time
+	Stopped      *time.Time // its consent was withdrawn, or that was asked for
+	Refused      *time.Time // withdrawn before it was routed
+	Erased       *time.Time
 	Certificates []string
 }
 
@@ -117,7 +120,7 @@ func (s *Store) Gaps(ctx context.Context) ([]Gap, error) {
 	return out, classify(rows.Err())
 }
 
-const inboxColumns = `n, id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, note, body, wrapped, received, stream_seq, routed, answered, overdue`
+const inboxColumns = `n, id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, note, body, wrapped, received, stream_seq, routed, answered, overdue, stopped, refused, erased`
 
 var inboxList = strings.Replace(inboxColumns, "note, body, wrapped", "NULL, NULL, NULL", 1)
 
@@ -125,10 +128,10 @@ func scanIncoming(r row, self string) (*Incoming, error) {
 	in := &Incoming{}
 	m := &in.Manifest
 	var sent, received, stream, seq int64
-	var respond, routed, answered, overdue sql.NullInt64
+	var respond, routed, answered, overdue, stopped, refused, erased sql.NullInt64
 	var kind, lane string
 	err := r.Scan(&in.N, &m.ID, &m.Thread, &m.ReplyTo, &m.From, &kind, &m.Schema, &lane, &seq, &sent, &respond, &m.Basis,
-		&in.Note, &in.Body, &in.Wrapped, &received, &stream, &routed, &answered, &overdue)
+		&in.Note, &in.Body, &in.Wrapped, &received, &stream, &routed, &answered, &overdue, &stopped, &refused, &erased)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -137,6 +140,7 @@ func scanIncoming(r row, self string) (*Incoming, error) {
 	m.Sent, m.RespondBy = moment(sent), optMoment(respond)
 	in.Received, in.StreamSeq = moment(received), uint64(stream)
 	in.Routed, in.Answered, in.Overdue = optMoment(routed), optMoment(answered), optMoment(overdue)
+	in.Stopped, in.Refused, in.Erased = optMoment(stopped), optMoment(refused), optMoment(erased)
 	return in, nil
 }
 
@@ -156,7 +160,7 @@ func (s *Store) ListIncoming(ctx context.Context, self string, open bool, p Page
 	before, limit := p.bounds()
 	q := `SELECT ` + inboxList + ` FROM inbox WHERE n < ?`
 	if open {
-		q += ` AND respond_by IS NOT NULL AND answered IS NULL`
+		q += ` AND respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL`
 	}
 	rows, err := s.read.QueryContext(ctx, q+` ORDER BY n DESC LIMIT ?`, before, limit)
 	if err != nil {

@@ -37,6 +37,8 @@ type Outgoing struct {
 	ReceiptAt    *time.Time
 	Answered     *time.Time
 	Overdue      *time.Time
+	Stopped      *time.Time // its consent was withdrawn, or that was asked for
+	Erased       *time.Time
 	Certificates []string
 }
 
@@ -80,6 +82,11 @@ func (tx *Tx) AddOutgoing(o *Outgoing, sign Signer) error {
 			return err
 		}
 	}
+	if id, ok := strings.CutPrefix(m.Basis, envelope.ConsentPrefix); ok && !control(m.Kind) {
+		if err := tx.AddHolder(&Holder{Certificate: id, Agency: m.To, Message: m.ID, Thread: m.Thread, Kind: m.Kind, At: m.Sent}); err != nil {
+			return err
+		}
+	}
 	tx.touch(outboxTopic(m.Lane))
 	if m.RespondBy != nil {
 		tx.touch(Clocks)
@@ -95,7 +102,7 @@ func (tx *Tx) nextSeq(peer string, lane schemas.Lane) (uint64, error) {
 }
 
 const outboxColumns = `n, id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, outcome, code,
-	note, body, wrapped, state, hold, published, stream_seq, receipt, receipt_code, receipt_at, answered, overdue`
+	note, body, wrapped, state, hold, published, stream_seq, receipt, receipt_code, receipt_at, answered, overdue, stopped, erased`
 
 // outboxList leaves the blobs out: a list of a thousand messages must not read a thousand bodies.
 var outboxList = strings.Replace(outboxColumns, "note, body, wrapped", "NULL, NULL, NULL", 1)
@@ -106,11 +113,11 @@ func scanOutgoing(r row, self string) (*Outgoing, error) {
 	o := &Outgoing{}
 	m := &o.Manifest
 	var sent int64
-	var respond, published, stream, receipt, answered, overdue sql.NullInt64
+	var respond, published, stream, receipt, answered, overdue, stopped, erased sql.NullInt64
 	var kind, lane, outcome, state, rec string
 	var seq int64
 	err := r.Scan(&o.N, &m.ID, &m.Thread, &m.ReplyTo, &m.To, &kind, &m.Schema, &lane, &seq, &sent, &respond, &m.Basis, &outcome, &m.Code,
-		&o.Note, &o.Body, &o.Wrapped, &state, &o.Hold, &published, &stream, &rec, &o.ReceiptCode, &receipt, &answered, &overdue)
+		&o.Note, &o.Body, &o.Wrapped, &state, &o.Hold, &published, &stream, &rec, &o.ReceiptCode, &receipt, &answered, &overdue, &stopped, &erased)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -119,12 +126,13 @@ func scanOutgoing(r row, self string) (*Outgoing, error) {
 	m.Sent, m.RespondBy = moment(sent), optMoment(respond)
 	o.State, o.Receipt, o.StreamSeq = State(state), schemas.Outcome(rec), uint64(stream.Int64)
 	o.Published, o.ReceiptAt, o.Answered, o.Overdue = optMoment(published), optMoment(receipt), optMoment(answered), optMoment(overdue)
+	o.Stopped, o.Erased = optMoment(stopped), optMoment(erased)
 	return o, nil
 }
 
 // PendingOutgoing returns what waits in a lane, oldest first, passing over the peers named (those held back).
 func (s *Store) PendingOutgoing(ctx context.Context, lane schemas.Lane, limit int, except []string) ([]*Outgoing, error) {
-	q := `SELECT ` + outboxColumns + ` FROM outbox WHERE state = 'pending' AND lane = ?`
+	q := `SELECT ` + outboxColumns + ` FROM outbox WHERE state = 'pending' AND stopped IS NULL AND lane = ?`
 	args := []any{string(lane)}
 	if len(except) > 0 {
 		q += ` AND peer NOT IN (?` + strings.Repeat(",?", len(except)-1) + `)`
@@ -148,19 +156,25 @@ func (s *Store) PendingOutgoing(ctx context.Context, lane schemas.Lane, limit in
 	return out, classify(rows.Err())
 }
 
-// Published records that the broker has stored these messages.
-func (tx *Tx) Published(ids []string, seqs []uint64, at time.Time) error {
-	for i, id := range ids {
-		n, err := tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ? WHERE id = ? AND state = 'pending'`,
-			millis(at), int64(seqs[i]), id)
+// Published records that the broker has stored these messages. What was taken back while it was being published has left
+// all the same: the row then says so again, and the withdrawal that follows finds its holder.
+func (tx *Tx) Published(sent []*Outgoing, seqs []uint64, at time.Time) error {
+	for i, o := range sent {
+		id := o.Manifest.ID
+		n, err := tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ? WHERE id = ? AND state = 'pending' AND note = ?`,
+			millis(at), int64(seqs[i]), id, o.Note)
+		if err == nil && n == 0 {
+			n, err = tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ?, outcome = ?, code = ?, note = ?, body = ?, wrapped = ?
+				WHERE id = ? AND state = 'pending'`, millis(at), int64(seqs[i]), string(o.Manifest.Outcome), o.Manifest.Code, o.Note, o.Body, o.Wrapped, id)
+		}
 		if err != nil {
 			return fmt.Errorf("mark published: %w", err)
 		}
 		if n == 0 {
 			continue
 		}
-		if _, err := tx.exec(`INSERT INTO events (id, thread, message, kind, type, peer, at)
-			SELECT ?, thread, id, kind, ?, peer, ? FROM outbox WHERE id = ? AND kind <> 'receipt'`,
+		if _, err := tx.exec(`INSERT INTO events (id, thread, message, kind, type, peer, code, at)
+			SELECT ?, thread, id, kind, ?, peer, outcome, ? FROM outbox WHERE id = ? AND kind <> 'receipt'`,
 			schemas.NewMessageID(), EventPublished, millis(at), id); err != nil {
 			return fmt.Errorf("record published: %w", err)
 		}

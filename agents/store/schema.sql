@@ -28,12 +28,15 @@ CREATE TABLE outbox (
   receipt_at  INTEGER,
   answered    INTEGER,
   overdue     INTEGER,
+  stopped     INTEGER, -- the consent it is under was withdrawn, or that was asked for: no clock runs, nothing leaves
+  erased      INTEGER, -- body and key are gone
   UNIQUE (peer, lane, seq)
 ) STRICT;
 CREATE INDEX outbox_pending ON outbox (lane, n) WHERE state = 'pending';
 CREATE INDEX outbox_held ON outbox (peer, lane) WHERE state = 'pending' AND hold <> '';
 CREATE INDEX outbox_thread ON outbox (thread, n);
-CREATE INDEX outbox_clock ON outbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL;
+CREATE INDEX outbox_basis ON outbox (basis);
+CREATE INDEX outbox_clock ON outbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL;
 
 CREATE TABLE inbox (
   n           INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -55,10 +58,14 @@ CREATE TABLE inbox (
   stream_seq  INTEGER NOT NULL,
   routed      INTEGER,
   answered    INTEGER,
-  overdue     INTEGER
+  overdue     INTEGER,
+  stopped     INTEGER, -- the consent it is under was withdrawn, or that was asked for: no clock runs, no sink gets it
+  refused     INTEGER, -- accepted, but withdrawn before it was routed: its receipt says so
+  erased      INTEGER  -- body and key are gone
 ) STRICT;
 CREATE INDEX inbox_thread ON inbox (thread, n);
-CREATE INDEX inbox_clock ON inbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL;
+CREATE INDEX inbox_basis ON inbox (basis);
+CREATE INDEX inbox_clock ON inbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL;
 
 -- Every message id ever decided, for ever: a replay is recognised even after the message itself was erased.
 CREATE TABLE decided (
@@ -124,6 +131,7 @@ CREATE TABLE events (
   type    TEXT NOT NULL,
   peer    TEXT NOT NULL DEFAULT '',
   code    TEXT NOT NULL DEFAULT '',
+  certificate TEXT NOT NULL DEFAULT '',
   at      INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX events_thread ON events (thread, n);
@@ -135,7 +143,7 @@ CREATE TABLE deliveries (
   sink     TEXT NOT NULL,
   urgent   INTEGER NOT NULL,
   required INTEGER NOT NULL,
-  state    TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending','done','dead')),
+  state    TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending','done','dead','stopped')),
   attempts INTEGER NOT NULL DEFAULT 0,
   due      INTEGER NOT NULL,
   code     TEXT NOT NULL DEFAULT '',
@@ -145,11 +153,87 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (sink, urgent, due) WHERE state = 'pending';
 
 CREATE TABLE certificates (
-  id       TEXT PRIMARY KEY,
-  issuer   TEXT NOT NULL,
-  received INTEGER NOT NULL,
-  locked   BLOB NOT NULL
+  id         TEXT PRIMARY KEY,
+  issuer     TEXT NOT NULL,
+  issued     INTEGER NOT NULL,
+  supersedes TEXT NOT NULL DEFAULT '',
+  expires    INTEGER NOT NULL,
+  review     INTEGER NOT NULL,
+  received   INTEGER NOT NULL,
+  withdrawn  INTEGER,
+  reviewed   INTEGER, -- a person was told that review or end is near
+  locked     BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX certificates_supersedes ON certificates (supersedes) WHERE supersedes <> '';
+
+-- What agencies said about certificates, also about ones not seen yet: lanes overtake one another. The signed text is kept,
+-- it is evidence and travels on.
+CREATE TABLE statements (
+  id          TEXT PRIMARY KEY,
+  certificate TEXT NOT NULL,
+  issuer      TEXT NOT NULL,
+  by_agency   TEXT NOT NULL,
+  act         TEXT NOT NULL,
+  at          INTEGER NOT NULL,
+  to_agency   TEXT NOT NULL DEFAULT '',
+  answers     TEXT NOT NULL DEFAULT '',
+  received    INTEGER NOT NULL,
+  text        TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX statements_certificate ON statements (certificate);
+
+-- Who was ever sent anything under a certificate: via '' is our own sending, else the agency that told us it passed it on.
+CREATE TABLE holders (
+  certificate TEXT NOT NULL,
+  agency      TEXT NOT NULL,
+  via         TEXT NOT NULL DEFAULT '',
+  message     TEXT NOT NULL,
+  thread      TEXT NOT NULL,
+  kind        TEXT NOT NULL,
+  at          INTEGER NOT NULL,
+  PRIMARY KEY (certificate, agency, via)
+) STRICT, WITHOUT ROWID;
+
+-- Who was told of a statement, and what they answered. A due time means that the answer comes to us.
+CREATE TABLE notices (
+  statement   TEXT NOT NULL,
+  certificate TEXT NOT NULL,
+  agency      TEXT NOT NULL,
+  message     TEXT NOT NULL,
+  told        INTEGER NOT NULL,
+  due         INTEGER,
+  reminders   INTEGER NOT NULL DEFAULT 0,
+  reminded    INTEGER,
+  outcome     TEXT NOT NULL DEFAULT '',
+  basis       TEXT NOT NULL DEFAULT '',
+  reason      TEXT NOT NULL DEFAULT '',
+  until       TEXT NOT NULL DEFAULT '',
+  answered    INTEGER,
+  PRIMARY KEY (statement, agency)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX notices_certificate ON notices (certificate);
+CREATE INDEX notices_open ON notices (due) WHERE due IS NOT NULL AND answered IS NULL;
+
+-- Withdrawals and requests that our own people must decide on.
+CREATE TABLE duties (
+  statement   TEXT PRIMARY KEY,
+  certificate TEXT NOT NULL,
+  issuer      TEXT NOT NULL,
+  by_agency   TEXT NOT NULL,
+  act         TEXT NOT NULL,
+  message     TEXT NOT NULL,
+  thread      TEXT NOT NULL,
+  received    INTEGER NOT NULL,
+  due         INTEGER NOT NULL,
+  overdue     INTEGER,
+  outcome     TEXT NOT NULL DEFAULT '',
+  basis       TEXT NOT NULL DEFAULT '',
+  reason      TEXT NOT NULL DEFAULT '',
+  until       TEXT NOT NULL DEFAULT '',
+  decided     INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX duties_certificate ON duties (certificate);
+CREATE INDEX duties_open ON duties (due) WHERE decided IS NULL;
 
 CREATE TABLE message_certificates (
   message     TEXT NOT NULL,

@@ -23,6 +23,18 @@ const (
 	EventSinkDead          = "waypost.sink.dead-letter"
 	EventDirectoryExpired  = "waypost.directory.expired"
 	EventDirectoryRollback = "waypost.directory.rollback"
+	EventWithdrawn         = "waypost.consent.withdrawn"            // stop: for ever
+	EventStopRequested     = "waypost.consent.withdrawal-requested" // stop until it is decided
+	EventStands            = "waypost.consent.stands"               // go on: the request was a mistake
+	EventReplaced          = "waypost.consent.replaced"
+	EventForwarded         = "waypost.consent.forwarded"
+	EventWithdrawalOutcome = "waypost.withdrawal.outcome"
+	EventWithdrawalOverdue = "waypost.withdrawal.overdue"
+	EventTakenBack         = "waypost.message.taken-back"
+	EventRefusedLate       = "waypost.message.refused" // accepted, then withdrawn before it was routed
+	EventErased            = "waypost.message.erased"
+	EventClockSoon         = "waypost.clock.due-soon"
+	EventClockOver         = "waypost.clock.overdue"
 )
 
 // Event is one line of an agency's history.
@@ -35,7 +47,9 @@ type Event struct {
 	Type    string
 	Peer    string
 	Code    string
-	At      time.Time
+	// Certificate is the consent that it is about, with events about one.
+	Certificate string
+	At          time.Time
 }
 
 // AddEvent appends to the history. An event id makes it idempotent: ErrExists the second time.
@@ -43,8 +57,8 @@ func (tx *Tx) AddEvent(e *Event) error {
 	if e.ID == "" {
 		e.ID = schemas.NewMessageID()
 	}
-	_, err := tx.exec(`INSERT INTO events (id, thread, message, kind, type, peer, code, at) VALUES (?,?,?,?,?,?,?,?)`,
-		e.ID, e.Thread, e.Message, string(e.Kind), e.Type, e.Peer, e.Code, millis(e.At))
+	_, err := tx.exec(`INSERT INTO events (id, thread, message, kind, type, peer, code, certificate, at) VALUES (?,?,?,?,?,?,?,?,?)`,
+		e.ID, e.Thread, e.Message, string(e.Kind), e.Type, e.Peer, e.Code, e.Certificate, millis(e.At))
 	if err != nil {
 		return fmt.Errorf("add event: %w", err)
 	}
@@ -53,7 +67,7 @@ func (tx *Tx) AddEvent(e *Event) error {
 
 // History returns what happened in a thread, oldest first; ErrNotFound for a thread never seen.
 func (s *Store) History(ctx context.Context, thread string) ([]Event, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT n, id, thread, message, kind, type, peer, code, at FROM events WHERE thread = ? ORDER BY n LIMIT 5000`, thread)
+	rows, err := s.read.QueryContext(ctx, `SELECT n, id, thread, message, kind, type, peer, code, certificate, at FROM events WHERE thread = ? ORDER BY n LIMIT 5000`, thread)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", classify(err))
 	}
@@ -74,14 +88,14 @@ func (s *Store) History(ctx context.Context, thread string) ([]Event, error) {
 
 // Event returns one event.
 func (s *Store) Event(ctx context.Context, id string) (*Event, error) {
-	return scanEvent(s.read.QueryRowContext(ctx, `SELECT n, id, thread, message, kind, type, peer, code, at FROM events WHERE id = ?`, id))
+	return scanEvent(s.read.QueryRowContext(ctx, `SELECT n, id, thread, message, kind, type, peer, code, certificate, at FROM events WHERE id = ?`, id))
 }
 
 func scanEvent(r row) (*Event, error) {
 	var e Event
 	var at int64
 	var kind string
-	if err := r.Scan(&e.N, &e.ID, &e.Thread, &e.Message, &kind, &e.Type, &e.Peer, &e.Code, &at); err != nil {
+	if err := r.Scan(&e.N, &e.ID, &e.Thread, &e.Message, &kind, &e.Type, &e.Peer, &e.Code, &e.Certificate, &at); err != nil {
 		return nil, classify(err)
 	}
 	e.Kind, e.At = schemas.Kind(kind), moment(at)
@@ -100,8 +114,8 @@ type Clock struct {
 func (s *Store) NextClock(ctx context.Context) (*time.Time, error) {
 	var at sql.NullInt64
 	err := s.read.QueryRowContext(ctx, `SELECT min(respond_by) FROM (
-		SELECT min(respond_by) AS respond_by FROM outbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL
-		UNION ALL SELECT min(respond_by) FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL)`).Scan(&at)
+		SELECT min(respond_by) AS respond_by FROM outbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL
+		UNION ALL SELECT min(respond_by) FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL)`).Scan(&at)
 	if err != nil {
 		return nil, fmt.Errorf("read clocks: %w", classify(err))
 	}
@@ -113,7 +127,7 @@ func (tx *Tx) RunOut(now time.Time, limit int) ([]Clock, error) {
 	var out []Clock
 	for _, table := range []string{"outbox", "inbox"} {
 		rows, err := tx.tx.QueryContext(tx.ctx, `UPDATE `+table+` SET overdue = ? WHERE n IN (SELECT n FROM `+table+`
-			WHERE respond_by IS NOT NULL AND respond_by < ? AND answered IS NULL AND overdue IS NULL LIMIT ?)
+			WHERE respond_by IS NOT NULL AND respond_by < ? AND answered IS NULL AND overdue IS NULL AND stopped IS NULL LIMIT ?)
 			RETURNING id, thread, peer, kind, respond_by`, millis(now), millis(now), limit)
 		if err != nil {
 			return nil, fmt.Errorf("run clocks: %w", classify(err))

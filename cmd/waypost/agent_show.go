@@ -144,7 +144,7 @@ func newAgentDirectoryCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "directory version %d, %s\n\n", d.Version, until)
 			var rows [][]string
 			for _, a := range d.Agencies {
-				rows = append(rows, []string{a.ID, a.Name, string(a.Role), a.State, strings.Join(a.MaySend, ","), strings.Join(a.MayReceive, ","), a.DutyContact})
+				rows = append(rows, []string{a.ID, a.Name, string(a.Role), a.State, join(a.MaySend), join(a.MayReceive), a.DutyContact})
 			}
 			return list(cmd.OutOrStdout(), "AGENCY NAME ROLE STATE WE-MAY-SEND THEY-MAY-SEND DUTY-CONTACT", rows)
 		}}

@@ -30,5 +30,6 @@
 //	 "issuer":"<agency id>","by":"<agency id>","at":"<time>","to":"<agency id>","answers":"<UUIDv4>"}⏎ (one line)
 //
 // withdrawn and stands are by the issuer, withdrawal-requested by somebody else;
-// "to" goes with reconfirmed only and always, "answers" with stands.
+// "to" goes always with reconfirmed and sometimes with withdrawn, "answers" with
+// stands.
 package consent

@@ -77,7 +77,8 @@ func (v Verdict) Code() string {
 //
 // The rules for a basis consent:<id>, all of which must hold:
 //   - a certificate with that id is there;
-//   - it is not withdrawn, not stopped, and at is before it was superseded;
+//   - it is not withdrawn, from everyone or from From or To alone, not stopped,
+//     and at is before it was superseded;
 //   - From is its issuer, or is itself covered as a recipient. If From is not the
 //     issuer, To is not the issuer and the use is no reply, it is passing on: the
 //     consent then allows it to those it names (onward named), or does so if the
@@ -136,7 +137,7 @@ func (h *Held) evaluate(use Use, at time.Time) (reasons []Reason) {
 	k := &h.Consent
 
 	// What the survivor said last comes first, then time: the commonest reasons, and the ones to act on.
-	if h.Withdrawn {
+	if h.Withdrawn || slices.Contains(h.From, use.From.ID) || slices.Contains(h.From, use.To.ID) {
 		add(ReasonWithdrawn, word(h.ID))
 	}
 	if h.Stopped {

@@ -9,6 +9,7 @@ import (
 type Held struct {
 	*Certificate
 	Withdrawn  bool      // for ever
+	From       []string  // agencies from which alone it is withdrawn
 	Stopped    bool      // a withdrawal was asked for and is not decided
 	Superseded time.Time // since when a newer certificate replaces it; zero: it is the latest
 
@@ -30,6 +31,7 @@ const ReconfirmedFor = 7 * 24 * time.Hour
 //
 //   - A statement about another certificate, or one that names another issuer, counts for nothing.
 //   - Withdrawn once is withdrawn for ever, whatever the date says: a fast clock must not delay a stop.
+//   - Withdrawn from one agency alone (the consent was narrowed) ends every use from or to that agency.
 //   - A request counts if its author may itself hold what the certificate covers ([Certificate.Covers]); anyone else could
 //     otherwise stop help from arriving. It counts until the issuer says, naming it, that the consent stands.
 //   - A newer certificate of the same issuer that supersedes this one does so from its issue on.
@@ -43,7 +45,11 @@ func Stand(c *Certificate, statements []*Statement, newer []*Certificate, party 
 		if s != nil && s.Certificate == c.ID && s.Issuer == c.Issuer && s.By == c.Issuer {
 			switch s.Act {
 			case ActWithdrawn:
-				h.Withdrawn = true
+				if s.To == "" {
+					h.Withdrawn = true
+				} else {
+					h.From = append(h.From, s.To)
+				}
 			case ActStands:
 				answered = append(answered, s.Answers)
 			}

@@ -21,7 +21,7 @@ type Act string
 
 // The acts.
 const (
-	ActWithdrawn   Act = "withdrawn"            // by the issuer: the survivor has withdrawn; for ever
+	ActWithdrawn   Act = "withdrawn"            // by the issuer: the survivor has withdrawn, from everyone or from To; for ever
 	ActRequested   Act = "withdrawal-requested" // by another holder: the survivor told us; stop until the issuer decides
 	ActStands      Act = "stands"               // by the issuer: the request Answers names was a mistake
 	ActReconfirmed Act = "reconfirmed"          // by a holder: the survivor was asked again before passing on to To
@@ -37,7 +37,7 @@ type Statement struct {
 	Issuer      string    `json:"issuer"`           // of the certificate
 	By          string    `json:"by"`               // agency id; also the name on the signature
 	At          time.Time `json:"at"`               // UTC, milliseconds
-	To          string    `json:"to,omitzero"`      // with reconfirmed
+	To          string    `json:"to,omitzero"`      // with reconfirmed: to whom it goes; with withdrawn: from whom alone it is withdrawn
 	Answers     string    `json:"answers,omitzero"` // with stands: id of the request
 }
 
@@ -123,10 +123,15 @@ func (s *Statement) check() error {
 	// Only the agency that took a consent ends it, and only another one has to ask.
 	case (s.Act == ActWithdrawn || s.Act == ActStands) && !byIssuer, s.Act == ActRequested && byIssuer:
 		return malformed("/by", "issuer")
-	case (s.Act == ActReconfirmed) != (s.To != ""), s.To != "" && (!schemas.ValidAgencyID(s.To) || s.To == s.By):
+	case s.Act == ActReconfirmed && s.To == "", s.To != "" && s.Act != ActReconfirmed && s.Act != ActWithdrawn, s.To != "" && (!schemas.ValidAgencyID(s.To) || s.To == s.By):
 		return malformed("/to", "agency_id")
 	case (s.Act == ActStands) != (s.Answers != ""), s.Answers != "" && !schemas.ValidThreadID(s.Answers):
 		return malformed("/answers", "statement_id")
 	}
 	return nil
+}
+
+// Ends reports whether the statement ends the consent for an agency.
+func (s *Statement) Ends(agency string) bool {
+	return s.Act == ActWithdrawn && s.By == s.Issuer && (s.To == "" || s.To == agency)
 }

@@ -78,7 +78,8 @@ func TestStatementRules(t *testing.T) {
 		"no certificate":        {ActWithdrawn, func(s *Statement) { s.Certificate = "" }, "/certificate"},
 		"no id":                 {ActWithdrawn, func(s *Statement) { s.ID = "" }, "/id"},
 		"no issuer":             {ActWithdrawn, func(s *Statement) { s.Issuer = "" }, "/issuer"},
-		"to of a withdrawal":    {ActWithdrawn, func(s *Statement) { s.To = ngo }, "/to"},
+		"to of a request":       {ActRequested, func(s *Statement) { s.To = housing }, "/to"},
+		"withdrawn from self":   {ActWithdrawn, func(s *Statement) { s.To = s.By }, "/to"},
 		"answer of withdrawal":  {ActWithdrawn, func(s *Statement) { s.Answers = s.ID }, "/answers"},
 		"stands for nothing":    {ActStands, func(s *Statement) { s.Answers = "" }, "/answers"},
 		"reconfirmed for none":  {ActReconfirmed, func(s *Statement) { s.To = "" }, "/to"},
@@ -144,6 +145,7 @@ func TestStand(t *testing.T) {
 		"asked for by a third":   {[]*Statement{request("eastshire-police")}, false, false},
 		"stands":                 {[]*Statement{stands, request(ngo)}, false, false},
 		"another request stands": {[]*Statement{request(ngo), of(ActStands, nil)}, false, true},
+		"from another alone":     {[]*Statement{of(ActWithdrawn, func(s *Statement) { s.To = housing })}, false, false},
 		"stands, then withdrawn": {[]*Statement{request(ngo), stands, of(ActWithdrawn, nil)}, true, false},
 	} {
 		h := Stand(&c, v.statements, nil, parties)
@@ -151,9 +153,18 @@ func TestStand(t *testing.T) {
 			t.Errorf("%s: withdrawn %v, stopped %v", name, h.Withdrawn, h.Stopped)
 		}
 	}
+	h := Stand(&c, []*Statement{of(ActWithdrawn, func(s *Statement) { s.To = ngo })}, nil, parties)
+	use := testUse()
+	if v := Evaluate([]Held{h}, c.Basis(), use, given.Add(2*time.Hour)); v.Code() != ReasonWithdrawn {
+		t.Errorf("withdrawn from the recipient: %v", v)
+	}
+	use.To = Party{housing, schemas.RoleSupportProvider, ""}
+	if v := Evaluate([]Held{h}, c.Basis(), use, given.Add(2*time.Hour)); !v.Allowed {
+		t.Errorf("withdrawn from another: %v", v)
+	}
 	newer := testCertificate()
 	newer.ID, newer.Supersedes, newer.Issued = "5f0c1f6e-0000-4000-8000-00000000000e", c.ID, given.Add(2*time.Hour)
-	h := Stand(&c, nil, []*Certificate{&newer}, parties)
+	h = Stand(&c, nil, []*Certificate{&newer}, parties)
 	for at, code := range map[time.Time]string{given.Add(time.Hour): "", newer.Issued: ReasonSuperseded} {
 		if v := Evaluate([]Held{h}, c.Basis(), testUse(), at); v.Code() != code {
 			t.Errorf("superseded, at %s: %v", at, v)

@@ -1,0 +1,292 @@
+package agents
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"waypost/agents/api"
+	"waypost/agents/intake"
+	"waypost/agents/store"
+	"waypost/schemas"
+	"waypost/schemas/consent"
+	"waypost/schemas/directory"
+	"waypost/schemas/envelope"
+)
+
+// send asks agreement and consent, seals, signs and stores. What it returned without error is on disk.
+func (a *Agent) send(ctx context.Context, o *outgoing, again *repeat, also func(*store.Tx) error) (*api.Accepted, error) {
+	m := &o.manifest
+	if m.To == m.From {
+		return nil, refuse("own-agency", "A message to this agency itself goes nowhere.", "Name another agency in \"to\".", schemas.Problem{Path: "/to", Rule: "other-agency"})
+	}
+	if err := a.allow(o); err != nil {
+		return nil, err
+	}
+	if problem := intake.Form(m, o.payload, schemas.Categories(o.payload)); problem != nil {
+		return nil, refuse(problem.Rule, "The message does not fit its kind.", problem.Hint, *problem)
+	}
+	recipient, ok := o.dir.Recipient(m.To, m.Sent)
+	if !ok {
+		return nil, refuse("no-recipient-key", "The directory lists no key to seal a message to this agency today.", "Ask the network's administrators.")
+	}
+	encoded, err := schemas.Encode(o.payload)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]string, len(o.certificates))
+	for i, c := range o.certificates {
+		texts[i] = c.text
+	}
+	body, err := envelope.EncodeBody(m.Header(), texts, o.texts, encoded)
+	if err != nil {
+		return nil, &api.Error{Status: http.StatusRequestEntityTooLarge, Code: "too-large", Sentence: "The message is larger than the network carries.", Hint: "Shorten the texts.", Cause: err}
+	}
+	sealed, wrapped, err := a.vault.Seal(recipient, m.ID, body)
+	if err != nil {
+		return nil, err
+	}
+	row := &store.Outgoing{Manifest: *m, Body: sealed, Wrapped: wrapped}
+	for _, c := range o.certificates {
+		row.Certificates = append(row.Certificates, c.ID)
+	}
+	var first string
+	err = a.store.Update(ctx, func(tx *store.Tx) error {
+		first = "" // the store may run this twice
+		if again != nil {
+			request, message, err := tx.Repeated(again.key)
+			if err == nil {
+				first = message
+				return again.same(request)
+			}
+			if !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			if err := tx.AddIdempotency(again.key, again.request, m.ID, m.Sent); err != nil {
+				return err
+			}
+		}
+		if err := a.keep(tx, o); err != nil {
+			return err
+		}
+		out := *row
+		if err := tx.AddOutgoing(&out, a.sign); err != nil {
+			return err
+		}
+		if err := a.tellIssuer(tx, o); err != nil {
+			return err
+		}
+		if also != nil {
+			if err := also(tx); err != nil {
+				return err
+			}
+		}
+		// History only: the agency's systems need not be told what they just sent.
+		return tx.AddEvent(&store.Event{Type: store.EventSubmitted, Thread: m.Thread, Message: m.ID, Kind: m.Kind, Peer: m.To, At: m.Sent})
+	})
+	switch {
+	case errors.Is(err, store.ErrFull):
+		return nil, &api.Error{Status: http.StatusInsufficientStorage, Code: "store-full", Sentence: "This agent's disk is full; nothing was stored or sent.",
+			Hint: "Free space, then send the same again with the same Idempotency-Key.", Cause: err}
+	case err != nil:
+		return nil, err
+	case first != "":
+		return a.accepted(ctx, first)
+	}
+	a.log.Info("message accepted", "message", m.ID, "thread", m.Thread, "kind", string(m.Kind), "lane", string(m.Lane), "peer", m.To)
+	return &api.Accepted{ID: m.ID, Thread: m.Thread, State: string(store.Pending), RespondBy: m.RespondBy, Left: o.cut}, nil
+}
+
+// keep stores what is new about consent, and asks once more how the certificate stands: between asking and this update a
+// withdrawal may have come, and the survivor's word comes first.
+func (a *Agent) keep(tx *store.Tx, o *outgoing) error {
+	m := &o.manifest
+	var held []consent.Held
+	for _, c := range o.certificates {
+		marks, err := tx.Marks(c.ID)
+		if err != nil {
+			return err
+		}
+		held = append(held, o.held(c, marks))
+		if !c.new {
+			continue
+		}
+		locked, err := a.vault.Lock(c.ID, []byte(c.text))
+		if err != nil {
+			return err
+		}
+		if err := tx.AddCertificate(intake.Kept(c.Certificate, locked, m.Sent), a.cfg.Agency); err != nil {
+			return err
+		}
+	}
+	if m.Basis != "" {
+		if v := consent.Evaluate(held, m.Basis, o.use(), m.Sent); !v.Allowed {
+			return uncovered(v)
+		}
+	}
+	for i, s := range o.statements {
+		if _, err := tx.AddStatement(s, o.texts[i], a.cfg.Agency, m.Sent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellIssuer tells the agency that took the consent to whom something was passed on under it: that it happened, not what.
+func (a *Agent) tellIssuer(tx *store.Tx, o *outgoing) error {
+	m := &o.manifest
+	if o.reply || intake.ConsentID(m.Basis) == "" {
+		return nil
+	}
+	for _, c := range o.certificates {
+		if c.ID != intake.ConsentID(m.Basis) || c.Issuer == a.cfg.Agency || c.Issuer == m.To {
+			continue
+		}
+		_, err := a.courier.Post(tx, intake.Letter{To: c.Issuer, Thread: m.Thread, At: m.Sent,
+			Payload: &schemas.Forwarding{Certificate: c.ID, Agency: m.To, About: m.Kind, Message: m.ID}})
+		if errors.Is(err, intake.ErrUnreachable) {
+			// It could not withdraw from them either: whoever took the consent must be in the network while others use it.
+			return refuse("issuer-unreachable", "The agency that took the consent can no longer be told that it is passed on.", "Ask the survivor, and record a consent of your own.")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allow asks agreement and consent, and leaves out what they do not cover if that was asked for.
+func (a *Agent) allow(o *outgoing) error {
+	m := &o.manifest
+	use := o.use()
+	flow := directory.Flow{From: m.From, To: m.To, Kind: m.Kind, Purposes: use.Purposes, Categories: use.Categories, At: m.Sent}
+	permitted := o.dir.Permits(flow)
+	verdict := consent.Verdict{Allowed: true}
+	if m.Basis != "" {
+		held := make([]consent.Held, len(o.certificates))
+		for i, c := range o.certificates {
+			held[i] = o.held(c, c.marks)
+		}
+		verdict = consent.Evaluate(held, m.Basis, use, m.Sent)
+	}
+	denied, onlyData := deniedCategories(permitted, verdict)
+	if len(denied) == 0 || !onlyData {
+		if permitted != nil {
+			return disallowed(permitted, m)
+		}
+		if !verdict.Allowed {
+			return uncovered(verdict)
+		}
+		return nil
+	}
+	var allowed []schemas.Category
+	for _, c := range schemas.AllCategories() {
+		if !slices.Contains(denied, c) {
+			allowed = append(allowed, c)
+		}
+	}
+	if !o.minimise {
+		return offer(o, permitted, verdict, allowed)
+	}
+	smaller, cut, err := schemas.Minimise(o.payload, allowed)
+	if err != nil {
+		var bad *schemas.InvalidError
+		if !errors.As(err, &bad) {
+			return err
+		}
+		return refuse("cannot-minimise", "Without what is not covered, the message is no longer one that can be sent.",
+			"Ask the survivor for a consent that covers it, or rely on another lawful basis.", under(o.payload, bad.Problems)...)
+	}
+	o.payload, o.cut, o.minimise = smaller, cut, false
+	return a.allow(o)
+}
+
+// deniedCategories lists the categories that agreement and consent do not cover, and whether nothing else stands against the
+// message.
+func deniedCategories(permitted error, v consent.Verdict) (denied []schemas.Category, only bool) {
+	only = true
+	if permitted != nil {
+		var d *directory.Error
+		if errors.As(permitted, &d) && d.Code == directory.CodeAgreementCategory {
+			for _, c := range strings.Fields(d.Field) {
+				denied = append(denied, schemas.Category(c))
+			}
+		} else {
+			only = false
+		}
+	}
+	for _, r := range v.Reasons {
+		if r.Code != consent.ReasonCategory {
+			only = false
+			continue
+		}
+		denied = append(denied, schemas.Category(r.Detail))
+	}
+	return denied, only
+}
+
+// offer refuses and says which members would go, and that the rest can be sent.
+func offer(o *outgoing, permitted error, v consent.Verdict, allowed []schemas.Category) error {
+	var problems []schemas.Problem
+	for _, c := range schemas.Excess(o.payload, allowed) {
+		problems = append(problems, schemas.Problem{Path: c.Path, Rule: consent.ReasonCategory, Hint: string(c.Category) + " is not covered; this member goes if you send with \"minimise\": true"})
+	}
+	problems = under(o.payload, problems)
+	code, sentence := consent.ReasonCategory, "The survivor's consent does not cover everything in this message."
+	if permitted != nil {
+		code, sentence = directory.CodeAgreementCategory, "The agreement with that agency does not cover everything in this message."
+		if !v.Allowed {
+			sentence = "Neither the agreement nor the survivor's consent covers everything in this message."
+		}
+		for i := range problems {
+			problems[i].Rule = code
+		}
+	}
+	return refuse(code, sentence, "Send it again with \"minimise\": true to leave out the members named; ask the survivor for more only if it is needed.", problems...)
+}
+
+// under puts problems of a payload where it stands in the submission.
+func under(payload schemas.Payload, problems []schemas.Problem) []schemas.Problem {
+	prefix := "/" + strings.ReplaceAll(string(payload.Kind()), "-", "_")
+	if payload.Kind() == schemas.KindReferralResponse {
+		prefix = ""
+	}
+	out := slices.Clone(problems)
+	for i := range out {
+		out[i].Path = prefix + out[i].Path
+	}
+	return out
+}
+
+// uncovered says why the consent does not let a message go.
+func uncovered(v consent.Verdict) error {
+	sentence, hint := "The survivor's consent does not cover this.", "Ask the survivor, record a consent that covers it, or rely on another lawful basis."
+	switch v.Code() {
+	case consent.ReasonWithdrawn:
+		sentence, hint = "The survivor has withdrawn this consent.", "Nothing more goes under it. If there is danger to life, rely on another lawful basis and say why."
+	case consent.ReasonStopped:
+		sentence, hint = "The survivor asked to withdraw this consent; it is not decided yet.", "Wait for the agency that took the consent, or telephone it."
+	case consent.ReasonSuperseded:
+		sentence, hint = "This consent was renewed or narrowed; nothing new goes under the old one.", "Name the certificate that replaced it."
+	case consent.ReasonReconfirm:
+		sentence, hint = "The survivor wants to be asked again before this is passed on.", "Ask, then send it with \"reconfirmed\": true."
+	}
+	return refuse(v.Code(), sentence, hint, intake.ReasonProblems(v)...)
+}
+
+// freshDirectory refuses to decide on the word of a directory that has run out.
+func (a *Agent) freshDirectory(now time.Time) (*directory.View, error) {
+	dir := a.directory.View()
+	if dir == nil {
+		return nil, &api.Error{Status: http.StatusServiceUnavailable, Code: intake.CodeNoDirectory, Sentence: "This agent has not received the directory yet; nothing was sent.",
+			Hint: "It comes with the first connection to the broker. GET /v1/status says whether there is one."}
+	}
+	if dir.Expired(now) {
+		return nil, &api.Error{Status: http.StatusServiceUnavailable, Code: intake.CodeExpiredHead, Sentence: "The directory has expired; nothing was sent.",
+			Hint: "Telephone the agency now if it is urgent, and ask the network's administrators to run `waypost network sign`."}
+	}
+	return dir, nil
+}
