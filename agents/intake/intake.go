@@ -152,6 +152,9 @@ func (in *Intake) lookAgain(ctx context.Context, batch []Message, plans []*plan)
 			directory.CodeAgreementCategory, envelope.CodeBadSignature, CodeConsentUnverified:
 			again = append(again, i)
 		}
+		if p.later == CodeExpiredHead {
+			again = append(again, i)
+		}
 	}
 	if len(again) == 0 {
 		return
@@ -159,6 +162,9 @@ func (in *Intake) lookAgain(ctx context.Context, batch []Message, plans []*plan)
 	changed, err := in.Refresh(ctx)
 	for _, i := range again {
 		if err != nil {
+			if plans[i].later != "" {
+				continue
+			}
 			// Nobody knows whether a newer directory would let it in, and a quarantined id is spent: it comes again.
 			plans[i].later = CodeDirectory
 			continue

@@ -31,6 +31,11 @@ func (l *Link) collect(ctx context.Context, js jetstream.JetStream, lane schemas
 	}
 }
 
+// heartbeat is how often the broker says that it still knows we are waiting. It forgets without a word when account claims
+// change, which every publication of the directory may do: two missing heartbeats tell us, and until then what arrives lies
+// there. An urgent referral must not; each heartbeat costs the broker one message per agency and lane.
+var heartbeat = map[schemas.Lane]time.Duration{schemas.LaneUrgent: time.Second, schemas.LaneRoutine: 5 * time.Second, schemas.LaneReceipt: 5 * time.Second}
+
 func (l *Link) drain(ctx context.Context, js jetstream.JetStream, lane schemas.Lane) error {
 	look, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
@@ -38,7 +43,8 @@ func (l *Link) drain(ctx context.Context, js jetstream.JetStream, lane schemas.L
 	if err != nil {
 		return err
 	}
-	iter, err := consumer.Messages(jetstream.PullMaxMessages(2*collectMax), jetstream.PullExpiry(30*time.Second))
+	beat := heartbeat[lane]
+	iter, err := consumer.Messages(jetstream.PullMaxMessages(2*collectMax), jetstream.PullExpiry(3*beat), jetstream.PullHeartbeat(beat))
 	if err != nil {
 		return err
 	}
