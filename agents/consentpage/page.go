@@ -118,9 +118,13 @@ func (p *writer) view(c *consent.Certificate, o Options) (*view, error) {
 	if v.Not, err = phrases(p.words.Withheld, from); err != nil {
 		return nil, err
 	}
-	v.Onward = p.say.Sprintf("onward_none")
-	if k.Onward == schemas.OnwardNamed {
+	switch k.Onward {
+	case schemas.OnwardNamed:
 		v.Onward = p.say.Sprintf("onward_named")
+	case schemas.OnwardReconfirm:
+		v.Onward = p.say.Sprintf("onward_reconfirm")
+	default:
+		v.Onward = p.say.Sprintf("onward_none")
 	}
 	if o.Now.Before(k.Expires) {
 		v.Span = p.say.Sprintf("span", days(k.Given.In(zone), k.Expires.In(zone)), p.date(k.Given.In(zone)), p.date(k.Expires.In(zone)))

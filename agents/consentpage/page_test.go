@@ -25,7 +25,7 @@ func given() *consent.Certificate {
 			Survivor:   "canary-blue-heron-17",
 			Purposes:   []schemas.Purpose{schemas.PurposeImmediateSafety, schemas.PurposeAccommodation, schemas.PurposeHealthCare},
 			Categories: []schemas.Category{schemas.CategoryIdentity, schemas.CategoryHealth, schemas.CategoryRisk, schemas.CategorySupportNeeds},
-			Recipients: schemas.Recipients{Agencies: []string{"canary-house", "canary-lantern"}, Roles: []schemas.Role{schemas.RoleHealth, schemas.RolePolice}},
+			Recipients: schemas.Recipients{Agencies: []string{"canary-house", "canary-lantern"}, Classes: []schemas.RecipientClass{{Role: schemas.RoleHealth}, {Role: schemas.RolePolice}}},
 			Onward:     schemas.OnwardNamed, Form: schemas.ConsentFormSigned, Language: "vi", Capacity: schemas.CapacityHasCapacity,
 			Present: schemas.PresentSurvivor, ExplainedBy: "canary navigator", WithdrawalExplained: true, FreeOfPressure: &yes,
 			Words: "canary words of the survivor", NoticeVersion: "canary-notice-3", Jurisdiction: "GB",
@@ -105,7 +105,7 @@ func TestPageSays(t *testing.T) {
 	if !strings.Contains(over, "Your yes ended on 30 May 2026") || strings.Contains(over, "We will ask you again by") || strings.Contains(over, "Your yes ends") {
 		t.Error("a consent that is over reads as if it were not")
 	}
-	c.Consent.Onward, c.Consent.Recipients = schemas.OnwardNone, schemas.Recipients{Roles: []schemas.Role{schemas.RoleHealth}}
+	c.Consent.Onward, c.Consent.Recipients = schemas.OnwardNone, schemas.Recipients{Classes: []schemas.RecipientClass{{Role: schemas.RoleHealth}}}
 	if html := page(t, "en", c, Options{}); !strings.Contains(html, "not pass it on") || strings.Contains(html, "groups that you chose") {
 		t.Error("onward sharing")
 	}
@@ -137,7 +137,7 @@ func TestPageRefuses(t *testing.T) {
 	for name, change := range map[string]func(*consent.Certificate){
 		"category": func(c *consent.Certificate) { c.Consent.Categories = append(c.Consent.Categories, "canary") },
 		"purpose":  func(c *consent.Certificate) { c.Consent.Purposes = append(c.Consent.Purposes, "canary") },
-		"role":     func(c *consent.Certificate) { c.Consent.Recipients.Roles = []schemas.Role{"canary"} },
+		"role":     func(c *consent.Certificate) { c.Consent.Recipients.Classes = []schemas.RecipientClass{{Role: "canary"}} },
 		"withheld": func(c *consent.Certificate) { c.Consent.Withheld[0].From = "canary" },
 		"id":       func(c *consent.Certificate) { c.ID = "x" },
 	} {

@@ -9,7 +9,10 @@ import (
 
 // recipients describes who may know. Agencies whose role is known are described like the role, the others are counted.
 func (p *writer) recipients(r *schemas.Recipients, roleOf func(string) schemas.Role) ([]string, error) {
-	roles := slices.Clone(r.Roles)
+	var roles []schemas.Role
+	for _, c := range r.Classes {
+		roles = append(roles, c.Role)
+	}
 	unknown := 0
 	for _, agency := range r.Agencies {
 		var role schemas.Role

@@ -13,6 +13,7 @@ const (
 	lines                 // an address: several lines, separated by "|"
 	fixed                 // no cell: a value that stands when any column beside it does
 	firstOne              // one text, the only item of a list
+	classes               // roles, separated by "|": each a class of recipients
 )
 
 // Column is one column of the import.
@@ -27,7 +28,7 @@ type Column struct {
 // Kind says in a word what a cell holds.
 func (c Column) Kind() string {
 	switch c.shape {
-	case codes, lines:
+	case codes, lines, classes:
 		return "list"
 	case yesNo:
 		return "yes/no"
@@ -165,7 +166,7 @@ var columns = []Column{
 	{"consent_purposes", "/consent/purposes", "", codes, ""},
 	{"consent_categories", "/consent/categories", "", codes, ""},
 	{"consent_agencies", "/consent/recipients/agencies", "", codes, ""},
-	{"consent_roles", "/consent/recipients/roles", "", codes, ""},
+	{"consent_roles", "/consent/recipients/classes", "", classes, ""},
 	{"consent_onward", "/consent/onward", "", text, ""},
 	{"consent_form", "/consent/form", "", text, ""},
 	{"consent_language", "/consent/language", "", text, ""},

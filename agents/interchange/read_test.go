@@ -73,7 +73,7 @@ func TestReadGood(t *testing.T) {
 	want := &schemas.Submission{
 		To: "harbour-ngo",
 		Consent: &schemas.Consent{Survivor: "willow-17", Purposes: []schemas.Purpose{"support-planning", "accommodation"}, Categories: []schemas.Category{"identity", "contact", "support-needs"},
-			Recipients: schemas.Recipients{Roles: []schemas.Role{"ngo"}}, Onward: "none", Form: "spoken", Language: "vi", Capacity: "has-capacity", ExplainedBy: "navigator",
+			Recipients: schemas.Recipients{Classes: []schemas.RecipientClass{{Role: "ngo"}}}, Onward: "none", Form: "spoken", Language: "vi", Capacity: "has-capacity", ExplainedBy: "navigator",
 			WithdrawalExplained: true, ValidForDays: 60, HowToWithdraw: "tell any worker"},
 		Referral: &schemas.Referral{Urgency: "routine", Purposes: []schemas.Purpose{"support-planning", "accommodation"}, Needs: []schemas.Need{"outreach", "medical"},
 			LawfulBasis: schemas.LawfulBasis{Basis: "consent"}, Summary: "Needs a place.\nSays \"soon\"; today, if possible.",

@@ -63,11 +63,15 @@ func submission(header []Column, cells []string, o ReadOptions) (*schemas.Submis
 // value turns a cell that is not empty into what stands in the document.
 func value(c Column, cell string) (any, *Refusal) {
 	switch c.shape {
-	case codes, lines:
+	case codes, lines, classes:
 		var out []any
 		for item := range strings.SplitSeq(cell, "|") {
 			if item = strings.TrimSpace(item); item == "" {
 				return nil, &Refusal{Column: c.Name, Rule: schemas.RuleEmpty, Hint: "separate several with one |, and leave none empty"}
+			}
+			if c.shape == classes {
+				out = append(out, map[string]any{"role": item})
+				continue
 			}
 			out = append(out, item)
 		}

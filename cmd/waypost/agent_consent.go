@@ -17,7 +17,8 @@ import (
 )
 
 func newAgentConsentCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "consent", Short: "What survivors agreed to"}, newAgentConsentPrintCommand())
+	return group(&cobra.Command{Use: "consent", Short: "What survivors agreed to"}, newAgentConsentListCommand(), newAgentConsentShowCommand(), newAgentConsentPrintCommand(),
+		newAgentConsentWithdrawCommand(), newAgentConsentStandsCommand(), newAgentConsentReplaceCommand(), newAgentConsentAnswerCommand())
 }
 
 func newAgentConsentPrintCommand() *cobra.Command {
@@ -112,11 +113,11 @@ func fetchCertificate(cmd *cobra.Command, id string) (*consent.Certificate, func
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := cl.ConsentText(cmd.Context(), id)
+	held, err := cl.Consent(cmd.Context(), id)
 	if err != nil {
 		return nil, nil, explain(cmd.ErrOrStderr(), err)
 	}
-	c, err := consent.Read(text)
+	c, err := consent.Read(held.Text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read certificate: %w", err)
 	}

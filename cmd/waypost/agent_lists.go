@@ -122,6 +122,12 @@ func stateWords(s string) string {
 		return "not yet in your systems"
 	case "routed":
 		return "in your systems"
+	case "stopped":
+		return "STOPPED: withdrawal asked for"
+	case "refused":
+		return "refused: consent withdrawn before it reached your systems"
+	case "void":
+		return "taken back before it left"
 	}
 	return s
 }

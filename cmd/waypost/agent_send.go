@@ -21,9 +21,9 @@ import (
 
 func newAgentSendCommand() *cobra.Command {
 	var to, key string
-	var again bool
+	var again, minimise bool
 	cmd := &cobra.Command{
-		Use: "send FILE --to ID", Short: "Send a referral; FILE is a submission (submission.v1), - for standard input",
+		Use: "send FILE --to ID", Short: "Send a message of any kind; FILE is a submission (submission.v1), - for standard input",
 		Long: "The file says what is referred, on which lawful basis, and with which consent; deploy/examples has some. When the command\n" +
 			"succeeds the referral is sealed, signed and on this agent's disk; `outbox` shows how far it has got.\n\n" +
 			"Running the same command again after a crash or a lost answer does not send twice.",
@@ -41,6 +41,9 @@ func newAgentSendCommand() *cobra.Command {
 			if text, err = withRecipient(text, to); err != nil {
 				return err
 			}
+			if minimise {
+				text = minimised(text)
+			}
 			if key, err = idempotencyKey(key, again, "send", text); err != nil {
 				return err
 			}
@@ -55,6 +58,7 @@ func newAgentSendCommand() *cobra.Command {
 	f.StringVar(&to, "to", "", "agency to send to, if the file does not say")
 	f.StringVar(&key, "idempotency-key", "", "key under which a repeat is recognised; from the content if not given")
 	f.BoolVar(&again, "again", false, "send once more what was sent before")
+	f.BoolVar(&minimise, "minimise", false, "leave out what consent or agreement does not cover")
 	return cmd
 }
 
@@ -164,16 +168,32 @@ func withRecipient(text []byte, to string) ([]byte, error) {
 // addressed puts a recipient into a submission without touching anything else of it, not even what a strict reader will
 // refuse.
 func addressed(submission []byte, to string) []byte {
-	i := bytes.IndexByte(submission, '{')
+	return member(submission, fmt.Sprintf("\"to\":%q", to))
+}
+
+// member puts one member at the beginning of a document.
+func member(document []byte, text string) []byte {
+	i := bytes.IndexByte(document, '{')
 	if i < 0 {
-		return submission
+		return document
 	}
-	rest := submission[i+1:]
+	rest := document[i+1:]
 	comma := ","
 	if strings.HasPrefix(strings.TrimSpace(string(rest)), "}") {
 		comma = ""
 	}
-	return fmt.Appendf(nil, "{\"to\":%q%s%s", to, comma, rest)
+	return fmt.Appendf(nil, "{%s%s%s", text, comma, rest)
+}
+
+// minimised asks in a submission for what is not covered to be left out, if it does not ask itself.
+func minimised(text []byte) []byte {
+	var doc struct {
+		Minimise *bool `json:"minimise"`
+	}
+	if json.Unmarshal(text, &doc) != nil || doc.Minimise != nil {
+		return text
+	}
+	return member(text, `"minimise":true`)
 }
 
 // idempotencyKey comes from the content, so that the same command run again is the same request.
@@ -201,6 +221,9 @@ func printAccepted(cmd *cobra.Command, a *api.Accepted) error {
 		fmt.Fprintf(out, "This was sent before; nothing new was sent. (--again sends it once more.)\n")
 	}
 	fmt.Fprintf(out, "message     %s\nthread      %s\nstate       %s\n", clean(a.ID), clean(a.Thread), clean(stateWords(a.State)))
+	for _, c := range a.Left {
+		fmt.Fprintf(out, "left out    %s (%s is not covered)\n", clean(c.Path), c.Category)
+	}
 	if a.RespondBy != nil {
 		fmt.Fprintf(out, "answer due  %s (%s)\n", a.RespondBy.Local().Format("2 Jan 15:04"), relative(*a.RespondBy, time.Now()))
 	}

@@ -56,6 +56,10 @@ func printMessage(w io.Writer, m *api.Message) error {
 		line("certificate", c)
 	}
 	fmt.Fprintln(w)
+	if m.Withheld != "" {
+		_, err := fmt.Fprintf(w, "There is nothing to read: %s.\n", clean(m.Withheld))
+		return err
+	}
 	return printValue(w, m.Payload, "")
 }
 
