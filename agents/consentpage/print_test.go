@@ -22,7 +22,7 @@ var keep = flag.String("keep", "", "folder in which TestPrint leaves its pages a
 func everything() *consent.Certificate {
 	c := given()
 	k := &c.Consent
-	k.Categories, k.Purposes, k.Recipients = schemas.AllCategories(), schemas.Purposes(), schemas.Recipients{Roles: schemas.Roles(), Agencies: []string{"a", "b"}}
+	k.Categories, k.Purposes, k.Recipients = schemas.AllCategories(), schemas.Purposes(), schemas.Recipients{Classes: allClasses(), Agencies: []string{"a", "b"}}
 	k.Withheld = nil
 	for _, from := range schemas.Codes("withheld-from") {
 		k.Withheld = append(k.Withheld, schemas.Withheld{From: schemas.WithheldFrom(from)})
@@ -90,4 +90,11 @@ func sheets(t *testing.T, chromium, dir, name, html string) int {
 		t.Fatal(err)
 	}
 	return len(sheet.FindAll(pdf, -1))
+}
+
+func allClasses() (out []schemas.RecipientClass) {
+	for _, r := range schemas.Roles() {
+		out = append(out, schemas.RecipientClass{Role: r})
+	}
+	return out
 }

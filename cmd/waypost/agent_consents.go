@@ -65,20 +65,26 @@ func consentRun(cmd *cobra.Command, id string, do func(context.Context, *api.Cli
 
 func newAgentConsentShowCommand() *cobra.Command {
 	return consentAction("show", "See how a consent stands, who holds what under it, and who has answered", "",
-		func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) { return c.Consent(ctx, id) })
+		func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) {
+			return c.Consent(ctx, id)
+		})
 }
 
 func newAgentConsentWithdrawCommand() *cobra.Command {
 	return consentAction("withdraw", "The survivor has withdrawn: stop everywhere, now",
 		"Everything under the consent stops at once at this agency, and every agency that holds something under it is told. If another\n"+
 			"agency took the consent, it is asked to confirm; until it does, everybody stops all the same. Running it twice changes nothing.",
-		func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) { return c.Withdraw(ctx, id) })
+		func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) {
+			return c.Withdraw(ctx, id)
+		})
 }
 
 func newAgentConsentStandsCommand() *cobra.Command {
 	return consentAction("stands", "A request to withdraw was a mistake: go on",
 		"Only the agency that took the consent can say so, after asking the survivor.",
-		func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) { return c.Stands(ctx, id) })
+		func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) {
+			return c.Stands(ctx, id)
+		})
 }
 
 func newAgentConsentReplaceCommand() *cobra.Command {
@@ -90,7 +96,9 @@ func newAgentConsentReplaceCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return consentRun(cmd, args[0], func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) { return c.Replace(ctx, id, text) })
+			return consentRun(cmd, args[0], func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) {
+				return c.Replace(ctx, id, text)
+			})
 		}}
 }
 
@@ -121,7 +129,9 @@ func newAgentConsentAnswerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return consentRun(cmd, args[0], func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) { return c.Answer(ctx, id, text) })
+			return consentRun(cmd, args[0], func(ctx context.Context, c *api.Client, id string) (*api.ConsentDetail, error) {
+				return c.Answer(ctx, id, text)
+			})
 		}}
 	f := cmd.Flags()
 	f.BoolVar(&stopped, "stopped", false, "nothing is used or passed on any more")

@@ -45,7 +45,7 @@ func (o *demoOutput) step(name string, took time.Duration, detail string, err er
 	if err != nil {
 		mark = "FAILED"
 	}
-	fmt.Fprintf(o.w, "  %s  %-19s %8.1f ms  %s\n", mark, name, ms, detail)
+	fmt.Fprintf(o.w, "  %s  %-24s %8.1f ms  %s\n", mark, name, ms, detail)
 }
 
 func (o *demoOutput) summary() {

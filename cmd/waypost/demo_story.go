@@ -29,6 +29,9 @@ type story struct {
 
 	referral  demoMessage // as the police sent it
 	forwarded demoMessage // as the NGO passed it on
+
+	consent string // the certificate that is withdrawn
+	under   demoMessage
 }
 
 type demoMessage struct {
@@ -53,6 +56,10 @@ func (s *story) play() {
 	received := s.after(sent, "receipt", func() (string, error) { return s.receipt(police, s.referral.ID) })
 	s.after(received, "accept", func() (string, error) { return s.accept(ngo, police) })
 	s.after(received, "forward", func() (string, error) { return s.forward(ngo, housing) })
+	s.step("minimise", func() (string, error) { return s.minimise(police, ngo) })
+	withdrawn := s.after(sent, "withdraw", func() (string, error) { return s.withdraw(police, ngo, housing) })
+	s.after(withdrawn, "withdrawal-outcomes", func() (string, error) { return s.withdrawalOutcomes(police, ngo, housing) })
+	s.after(withdrawn, "refuse-after-withdrawal", func() (string, error) { return s.refuseAfterWithdrawal(police, ngo, housing) })
 	s.step("refuse-uncovered", func() (string, error) { return s.refuseUncovered(police, ngo, housing) })
 	s.after(sent, "quarantine-tampered", func() (string, error) { return s.quarantineTampered(police, ngo) })
 	s.out.say("")
@@ -151,16 +158,7 @@ func (s *story) forward(from, to *demoAgency) (string, error) {
 	if err := from.call(s.ctx, "GET", "/v1/inbox/"+s.referral.ID, nil, http.StatusOK, &m); err != nil {
 		return "", err
 	}
-	body, err := json.Marshal(struct {
-		To           string          `json:"to"`
-		Thread       string          `json:"thread"`
-		Certificates []string        `json:"certificates,omitempty"`
-		Referral     json.RawMessage `json:"referral"`
-	}{to.id, m.Thread, m.Certificates, m.Payload})
-	if err != nil {
-		return "", fmt.Errorf("encode referral: %w", err)
-	}
-	if err := from.call(s.ctx, "POST", "/v1/referrals", body, http.StatusAccepted, &s.forwarded); err != nil {
+	if err := s.passOn(from, to, &m, &s.forwarded); err != nil {
 		return "", err
 	}
 	if _, err := s.inFolder(to, s.forwarded.ID); err != nil {
@@ -175,23 +173,11 @@ func (s *story) forward(from, to *demoAgency) (string, error) {
 // refuseUncovered takes the same referral with a consent that names the NGO only, and tries to send it to the housing
 // provider all the same.
 func (s *story) refuseUncovered(from, named, other *demoAgency) (string, error) {
-	text, err := examples.Files.ReadFile("referral-urgent.json")
+	body, err := example(other.id, func(_, consent map[string]any) {
+		consent["recipients"] = map[string]any{"agencies": []string{named.id}}
+	})
 	if err != nil {
-		return "", fmt.Errorf("read example: %w", err)
-	}
-	var doc map[string]any
-	if err := json.Unmarshal(text, &doc); err != nil {
-		return "", fmt.Errorf("read example: %w", err)
-	}
-	consent, ok := doc["consent"].(map[string]any)
-	if !ok {
-		return "", errors.New("the example has no consent to narrow")
-	}
-	consent["recipients"] = map[string]any{"agencies": []string{named.id}}
-	doc["to"] = other.id
-	body, err := json.Marshal(doc)
-	if err != nil {
-		return "", fmt.Errorf("encode referral: %w", err)
+		return "", err
 	}
 	err = from.call(s.ctx, "POST", "/v1/referrals", body, http.StatusAccepted, nil)
 	var refused *refusal

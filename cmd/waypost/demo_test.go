@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-var storySteps = []string{"refer", "deliver", "webhook", "receipt", "accept", "forward", "refuse-uncovered", "quarantine-tampered"}
+var storySteps = []string{"refer", "deliver", "webhook", "receipt", "accept", "forward", "minimise", "withdraw",
+	"withdrawal-outcomes", "refuse-after-withdrawal", "refuse-uncovered", "quarantine-tampered"}
 
 func playDemo(t *testing.T, args ...string) (code int, steps map[string]bool, order []string, stderr string) {
 	t.Helper()
