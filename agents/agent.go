@@ -40,6 +40,7 @@ type Agent struct {
 	emit      *intake.Emitter
 	courier   *intake.Courier
 	registry  *intake.Registry
+	timers    *intake.Timekeeper
 	directory *link.Directory
 	link      *link.Link
 	sinks     []*dispatcher
@@ -81,7 +82,8 @@ func New(cfg *Config, log *slog.Logger, now func() time.Time) (_ *Agent, err err
 	}
 	a.courier = &intake.Courier{Agency: cfg.Agency, Vault: a.vault, Sign: a.sign, Directory: a.directory.View}
 	a.registry = &intake.Registry{Agency: cfg.Agency, Directory: a.directory.View, Emit: a.emit, Courier: a.courier, Policy: cfg.OnWithdrawal, Due: a.withdrawalDue, Log: a.log}
-	in := &intake.Intake{Registry: a.registry, Agency: cfg.Agency, Vault: a.vault, Store: a.store, Directory: a.directory.View, Refresh: a.directory.Refresh,
+	a.timers = &intake.Timekeeper{Agency: cfg.Agency, Vault: a.vault, Calendar: a.calendar}
+	in := &intake.Intake{Registry: a.registry, Timers: a.timers, Agency: cfg.Agency, Vault: a.vault, Store: a.store, Directory: a.directory.View, Refresh: a.directory.Refresh,
 		Emit: a.emit, Now: a.now, Log: a.log}
 	urls := cfg.Brokers
 	if len(urls) == 0 {

@@ -6,6 +6,7 @@ import (
 
 	"waypost/agents/store"
 	"waypost/schemas"
+	"waypost/schemas/clock"
 )
 
 // clockPoll bounds how long a changed system clock goes unnoticed.
@@ -73,6 +74,9 @@ func (a *Agent) tick(ctx context.Context) error {
 	if err := a.chase(ctx, now); err != nil {
 		return err
 	}
+	if err := a.ring(ctx, now); err != nil {
+		return err
+	}
 	if dir := a.directory.View(); dir != nil && dir.Expired(now) {
 		a.alarm(store.EventDirectoryExpired, "directory-expired")
 	}
@@ -114,5 +118,21 @@ type alarmKey struct {
 	version uint64
 }
 
-// withdrawalDue is when a holder's answer to a withdrawal is due: one working day (design page "domain", clocks).
-func (a *Agent) withdrawalDue(now time.Time) time.Time { return now.Add(24 * time.Hour) }
+// withdrawalDue is when a holder's answer to a withdrawal is due, in the working days of where this agency is.
+func (a *Agent) withdrawalDue(now time.Time) time.Time {
+	c, _ := clock.Named(clock.WithdrawalAnswer, now)
+	return c.Due(now, a.calendar()).At
+}
+
+// calendar is that of the region in which the directory lists this agency.
+func (a *Agent) calendar() clock.Calendar {
+	dir := a.directory.View()
+	if dir == nil {
+		return clock.Calendar{}
+	}
+	own, ok := dir.Agency(a.cfg.Agency)
+	if !ok {
+		return clock.Calendar{}
+	}
+	return clock.CalendarOf(own.Region)
+}

@@ -348,6 +348,9 @@ func (a *Agent) Replace(ctx context.Context, id string, record *schemas.Consent)
 		if err := tx.AddCertificate(intake.Kept(next.Certificate, locked, now), a.cfg.Agency); err != nil {
 			return err
 		}
+		if err := a.timers.Consent(tx, next.Certificate, now); err != nil {
+			return err
+		}
 		holders, err := tx.Holders(id)
 		if err != nil {
 			return err

@@ -121,6 +121,12 @@ func (a *Agent) keep(tx *store.Tx, o *outgoing) error {
 		if err := tx.AddCertificate(intake.Kept(c.Certificate, locked, m.Sent), a.cfg.Agency); err != nil {
 			return err
 		}
+		if err := a.timers.Consent(tx, c.Certificate, m.Sent); err != nil {
+			return err
+		}
+	}
+	if err := a.timers.Message(tx, m, o.payload, m.Sent); err != nil {
+		return err
 	}
 	if m.Basis != "" {
 		if v := consent.Evaluate(held, m.Basis, o.use(), m.Sent); !v.Allowed {

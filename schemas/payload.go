@@ -35,6 +35,12 @@ type Urgenter interface {
 	MustBeUrgent() bool
 }
 
+// Deadliner is a payload that sets dates: the keys name clocks of package clock.
+type Deadliner interface {
+	Payload
+	Deadlines() map[string]Date
+}
+
 // ControlPayload is a payload that serves consent itself.
 type ControlPayload interface {
 	Payload

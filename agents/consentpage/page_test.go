@@ -137,7 +137,9 @@ func TestPageRefuses(t *testing.T) {
 	for name, change := range map[string]func(*consent.Certificate){
 		"category": func(c *consent.Certificate) { c.Consent.Categories = append(c.Consent.Categories, "canary") },
 		"purpose":  func(c *consent.Certificate) { c.Consent.Purposes = append(c.Consent.Purposes, "canary") },
-		"role":     func(c *consent.Certificate) { c.Consent.Recipients.Classes = []schemas.RecipientClass{{Role: "canary"}} },
+		"role": func(c *consent.Certificate) {
+			c.Consent.Recipients.Classes = []schemas.RecipientClass{{Role: "canary"}}
+		},
 		"withheld": func(c *consent.Certificate) { c.Consent.Withheld[0].From = "canary" },
 		"id":       func(c *consent.Certificate) { c.ID = "x" },
 	} {

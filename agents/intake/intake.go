@@ -80,6 +80,7 @@ type Intake struct {
 	Refresh   func(context.Context) (bool, error) // asks for a newer directory now; true when one came
 	Emit      *Emitter
 	Registry  *Registry
+	Timers    *Timekeeper
 	Now       func() time.Time
 	Log       *slog.Logger
 }

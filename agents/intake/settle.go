@@ -130,6 +130,12 @@ func (in *Intake) accept(tx *store.Tx, p *plan) error {
 		if err := tx.AddCertificate(Kept(c.Certificate, locked, p.now), in.Agency); err != nil {
 			return err
 		}
+		if err := in.Timers.Consent(tx, c.Certificate, p.now); err != nil {
+			return err
+		}
+	}
+	if err := in.Timers.Message(tx, m, p.payload, p.now); err != nil {
+		return err
 	}
 	if !entry.Control {
 		for _, s := range p.statements {

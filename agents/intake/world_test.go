@@ -16,6 +16,7 @@ import (
 	"waypost/agents/vault"
 	"waypost/deploy/examples"
 	"waypost/schemas"
+	"waypost/schemas/clock"
 	"waypost/schemas/consent"
 	"waypost/schemas/directory"
 	"waypost/schemas/envelope"
@@ -72,6 +73,7 @@ func newWorld(t testing.TB) *world {
 		Log: slog.New(slog.DiscardHandler),
 		Emit: &intake.Emitter{Agency: ngo, Targets: func(route.Facts) []intake.Target { return w.sinks },
 			Sign: func(m envelope.Manifest, body []byte) ([]byte, error) { return envelope.Sign(m, body, v.Signer()) }}}
+	w.intake.Timers = &intake.Timekeeper{Agency: ngo, Vault: v, Calendar: func() clock.Calendar { return clock.Calendar{} }}
 	w.intake.Registry = &intake.Registry{Agency: ngo, Directory: w.intake.Directory, Emit: w.intake.Emit, Policy: intake.PolicyAsk, Log: w.intake.Log,
 		Due:     func(now time.Time) time.Time { return now.Add(24 * time.Hour) },
 		Courier: &intake.Courier{Agency: ngo, Vault: v, Sign: w.intake.Emit.Sign, Directory: w.intake.Directory}}

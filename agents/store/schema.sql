@@ -260,3 +260,15 @@ CREATE TABLE directory (
   key   TEXT PRIMARY KEY,
   note  BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Durable timers. What a timer is about is locked: a date of a hearing is somebody's data. In the open stands only when to
+-- look at it next.
+CREATE TABLE timers (
+  ref    TEXT NOT NULL, -- message or certificate id
+  n      INTEGER NOT NULL,
+  thread TEXT NOT NULL DEFAULT '',
+  next   INTEGER NOT NULL,
+  locked BLOB NOT NULL,
+  PRIMARY KEY (ref, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX timers_next ON timers (next);
