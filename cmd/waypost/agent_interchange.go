@@ -161,7 +161,7 @@ func (e *exporter) records(ctx context.Context) iter.Seq2[interchange.Record, er
 				if item.Kind != schemas.KindReferral || !e.span.has(item.Sent) {
 					continue
 				}
-				r, err := e.referral(ctx, item.ID)
+				r, err := e.referral(ctx, &item)
 				if r == nil && err == nil {
 					e.unreadable++
 					continue
@@ -200,9 +200,9 @@ func pages(box func(before int64) ([]api.Item, error)) iter.Seq2[api.Item, error
 	}
 }
 
-// referral reads one; nil when the agent does not have it any more or when it is of a kind this program does not know.
-func (e *exporter) referral(ctx context.Context, id string) (*schemas.Referral, error) {
-	m, err := e.client.Message(ctx, id)
+// referral reads one; nil when the agent does not have it any more, or when it is none that this program would have let in.
+func (e *exporter) referral(ctx context.Context, it *api.Item) (*schemas.Referral, error) {
+	m, err := e.client.Message(ctx, it.ID)
 	var p *api.Problem
 	if errors.As(err, &p) && (p.Status == http.StatusNotFound || p.Status == http.StatusGone) {
 		return nil, nil
@@ -210,9 +210,12 @@ func (e *exporter) referral(ctx context.Context, id string) (*schemas.Referral, 
 	if err != nil {
 		return nil, err
 	}
-	r := new(schemas.Referral)
-	if m.Schema != schemas.SchemaReferral || schemas.Strict(m.Payload, r) != nil {
+	if m.Schema != schemas.SchemaReferral || !schemas.ValidAgencyID(it.From) || !schemas.ValidAgencyID(it.To) {
 		return nil, nil
+	}
+	r, err := schemas.Decode[schemas.Referral](m.Payload)
+	if err != nil {
+		return nil, nil //nolint:nilerr // counted as unreadable; the error would name paths in a referral
 	}
 	return r, nil
 }
