@@ -26,7 +26,7 @@ func newAgentImportCommand() *cobra.Command {
 	var dryRun, partial, columns bool
 	cmd := &cobra.Command{
 		Use: "import FILE.csv", Short: "Send the referrals in a spreadsheet, one a row",
-		Long: "FILE is CSV in UTF-8, with commas or semicolons; its first row names the columns, in any order (--columns lists them).\n" +
+		Long: "FILE is CSV in UTF-8, with commas or semicolons; its first row names the columns, in any order (--columns lists them; deploy/examples/referrals.csv is one).\n" +
 			"Several codes in a cell are separated by |; an empty cell means not known. Every row is judged before any is sent, and\n" +
 			"one bad row holds back all unless --partial is given. What is wrong is told by row and column, never by value.\n\n" +
 			"Running the command again after a crash sends nothing twice, also after other rows were mended: a row that says the same\n" +
