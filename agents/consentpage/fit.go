@@ -61,7 +61,7 @@ func height(v *view, size float64) float64 {
 	if v.Contact != "" {
 		h += paragraph(v.T["contact_given"]+" "+v.Contact, full, 1)
 	} else {
-		h += paragraph(v.T["contact_line"], full, 1) + 2.4
+		h += paragraph(v.T["contact_line"], full, 1) + 2.9
 	}
 	h += 0.35 + paragraph(v.T["keep"], full, 0.8) + paragraph(v.T["code"]+" 0000", full, 0.8) + paragraph(v.Unchecked+" "+v.UncheckedEnglish, full, 0.8)
 	return h * size

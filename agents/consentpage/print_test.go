@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,13 @@ func TestPrint(t *testing.T) {
 			}
 		}
 	}
+	long := everything()
+	long.Consent.HowToWithdraw = strings.TrimSpace(strings.Repeat("Ring us. ", 55))
+	for _, lang := range []string{"pl", "ar"} {
+		if n := sheets(t, chromium, dir, lang+"-contact", page(t, lang, long, Options{WithContact: true})); n != 1 {
+			t.Errorf("%s, with the longest contact: %d sheets", lang, n)
+		}
+	}
 	// The measure itself: twice the page is two sheets.
 	html := page(t, "en", everything(), Options{})
 	twice := bytes.ReplaceAll([]byte(html), []byte("<main>"), slices.Concat([]byte("<main>"), bytes.Repeat([]byte("<p>x</p>"), 60)))
@@ -80,7 +88,7 @@ func sheets(t *testing.T, chromium, dir, name, html string) int {
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer stop()
-	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-pdf-header-footer",
+	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--user-data-dir="+filepath.Join(t.TempDir(), "profile"), "--print-to-pdf="+out, "file://"+in)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("print %s: %v\n%s", name, err, text)

@@ -18,9 +18,9 @@ const (
 
 // Column is one column of the import.
 type Column struct {
-	Name    string
-	Pointer string // where its value stands in a submission
-	About   string
+	Name    string `json:"name"`
+	Pointer string `json:"pointer"` // where its value stands in a submission
+	About   string `json:"about,omitzero"`
 	shape   shape
 	value   string // of fixed
 }

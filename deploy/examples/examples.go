@@ -6,5 +6,5 @@ import "embed"
 
 // Files are all examples, by file name.
 //
-//go:embed *.json *.yaml
+//go:embed *.json *.yaml *.csv
 var Files embed.FS
