@@ -23,14 +23,25 @@ type Kind string
 
 // The kinds.
 const (
-	KindReferral          Kind = "referral"
-	KindReferralResponse  Kind = "referral-response"
-	KindConsent           Kind = "consent"
-	KindConsentWithdrawal Kind = "consent-withdrawal"
-	KindWithdrawalRequest Kind = "withdrawal-request"
-	KindWithdrawalOutcome Kind = "withdrawal-outcome"
-	KindForwarding        Kind = "forwarding"
-	KindReceipt           Kind = "receipt"
+	KindReferral             Kind = "referral"
+	KindReferralResponse     Kind = "referral-response"
+	KindReferralUpdate       Kind = "referral-update"
+	KindAvailability         Kind = "availability"
+	KindNRMDecision          Kind = "nrm-decision"
+	KindSupportEntitlement   Kind = "support-entitlement"
+	KindJusticeUpdate        Kind = "justice-update"
+	KindIntelligence         Kind = "intelligence"
+	KindIntelligenceFeedback Kind = "intelligence-feedback"
+	KindInformationRequest   Kind = "information-request"
+	KindInformationAnswer    Kind = "information-answer"
+	KindMessage              Kind = "message"
+	KindDutyToNotify         Kind = "duty-to-notify"
+	KindConsent              Kind = "consent"
+	KindConsentWithdrawal    Kind = "consent-withdrawal"
+	KindWithdrawalRequest    Kind = "withdrawal-request"
+	KindWithdrawalOutcome    Kind = "withdrawal-outcome"
+	KindForwarding           Kind = "forwarding"
+	KindReceipt              Kind = "receipt"
 )
 
 // Role is what an agency is in the network; consent may name a role as a class of recipients.
@@ -258,6 +269,29 @@ var codeLists = []codeList{
 	listOf("holder-outcome", holderOutcomes()),
 	listOf("retention-reason", retentionReasons()),
 	listOf("explained", explainedPoints()),
+	listOf("case-state", codesOfCaseState()),
+	listOf("outcome-domain", codesOfOutcomeDomain()),
+	listOf("alert", codesOfAlertKind()),
+	listOf("exit-reason", codesOfExitReason()),
+	listOf("place-type", codesOfPlaceType()),
+	listOf("decision-stage", codesOfDecisionStage()),
+	listOf("entitlement-type", codesOfEntitlementType()),
+	listOf("extension-state", codesOfExtensionState()),
+	listOf("justice-event", codesOfJusticeEvent()),
+	listOf("special-measure", codesOfSpecialMeasure()),
+	listOf("victim-right", codesOfVictimRight()),
+	listOf("hearing-type", codesOfHearingType()),
+	listOf("attendance", codesOfAttendance()),
+	listOf("intelligence-topic", codesOfIntelligenceTopic()),
+	listOf("handling-code", codesOfHandlingCode()),
+	listOf("source-evaluation", codesOfSourceEvaluation()),
+	listOf("intelligence-assessment", codesOfIntelligenceAssessment()),
+	listOf("source-type", codesOfSourceType()),
+	listOf("intelligence-use", codesOfIntelligenceUse()),
+	listOf("feedback-wish", codesOfFeedbackWish()),
+	listOf("refusal-reason", codesOfRefusalReason()),
+	listOf("expected-wait", codesOfExpectedWait()),
+	listOf("officer-role", codesOfOfficerRole()),
 }
 
 func codesOf(t reflect.Type) []string {

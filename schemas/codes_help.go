@@ -99,11 +99,12 @@ const (
 	ResponseDeclined          ResponseOutcome = "declined"
 	ResponseInformationNeeded ResponseOutcome = "information-needed"
 	ResponseRedirected        ResponseOutcome = "redirected"
+	ResponseWaitlisted        ResponseOutcome = "waitlisted"
 )
 
 func responseOutcomes() []ResponseOutcome {
 	return []ResponseOutcome{
-		ResponseAccepted, ResponseDeclined, ResponseInformationNeeded, ResponseRedirected,
+		ResponseAccepted, ResponseDeclined, ResponseInformationNeeded, ResponseRedirected, ResponseWaitlisted,
 	}
 }
 

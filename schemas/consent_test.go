@@ -236,7 +236,7 @@ func TestCategories(t *testing.T) {
 	}
 	s := readSubmission(t, "referral-duty-to-notify.json")
 	want := []Category{CategoryCaseAdmin, CategoryExploitation, CategoryIdentity, CategoryLegal, CategoryLocation}
-	if diff := cmp.Diff(want, Categories(s.Referral)); diff != "" {
+	if diff := cmp.Diff(want, Categories(s.DutyToNotify)); diff != "" {
 		t.Error(diff)
 	}
 	r := &Referral{Summary: "x", SummaryCategories: []Category{CategoryHealth}}

@@ -138,8 +138,8 @@ func (g *generator) value(t reflect.Type, rules, items map[string]string) (objec
 		o["type"] = "integer"
 		number(o, "minimum", rules["min"])
 		number(o, "maximum", rules["max"])
-		if _, ok := rules["omitempty"]; ok && rules["min"] == "1" {
-			o["minimum"] = 0 // 0 is the absent member
+		if _, ok := rules["omitempty"]; ok && o["minimum"] != nil && o["minimum"] != 0 {
+			o = object{"anyOf": []any{o, object{"const": 0}}} // 0 is the absent member
 		}
 	case t.Kind() == reflect.Slice:
 		o["type"], o["minItems"] = "array", 1 // an empty list is a member to leave out

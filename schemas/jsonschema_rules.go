@@ -20,23 +20,7 @@ const maybeChild = `{"anyOf": [
 const onConsent = `{"properties": {"basis": {"const": "consent"}}, "required": ["basis"]}`
 
 func (r *Referral) schemaRules() string {
-	forbidden := make(map[string]any)
-	for _, name := range anonymousForbids {
-		forbidden[name] = false
-	}
-	for part, keeps := range anonymousKeeps {
-		forbidden[part] = object{"propertyNames": object{"enum": keeps}}
-	}
-	forbidden["anonymous"] = object{"properties": object{"age_range": object{"not": object{"enum": []string{"child", "unknown"}}}}}
 	return `[
-	{"oneOf": [{"required": ["person"]}, {"required": ["anonymous"]}]},
-	{
-		"if": {"properties": {"lawful_basis": {"properties": {"basis": {"const": "duty-to-notify"}}, "required": ["basis"]}}, "required": ["lawful_basis"]},
-		"then": {"properties": {"person": false}},
-		"else": {"properties": {"anonymous": false}}
-	},
-	{"if": {"required": ["anonymous"]}, "then": {"properties": ` + mustJSON(forbidden) + `}},
-	{"if": {"required": ["person"]}, "then": {"required": ["needs"]}},
 	{"not": {"properties": {"lawful_basis": ` + onConsent + `, "person": ` + maybeChild + `}, "required": ["lawful_basis", "person"]}},
 	{
 		"if": {"properties": {"person": {"properties": {"contact": {"minProperties": 1}}, "required": ["contact"]}}, "required": ["person"]},
@@ -71,10 +55,8 @@ func (b *LawfulBasis) schemaRules() string {
 		"then": {"properties": ` + mustJSON(papers) + `},
 		"else": {"required": ["reason", "authorised_by"]}
 	},
-	{
-		"if": {"properties": {"basis": {"enum": ["consent", "duty-to-notify"]}}},
-		"else": {"required": ["justification"]}
-	}
+	{"if": {"properties": {"basis": {"const": "consent"}}}, "else": {"required": ["justification"]}},
+	{"properties": {"basis": {"not": {"const": "duty-to-notify"}}}}
 	]`
 }
 
@@ -114,6 +96,8 @@ func (r *ReferralResponse) schemaRules() string {
 			then["required"] = []string{"questions"}
 		case ResponseRedirected:
 			then["required"] = []string{"redirect_to"}
+		case ResponseWaitlisted:
+			then["required"] = []string{"expected_wait"}
 		}
 		fragments = append(fragments, object{
 			"if":   object{"properties": object{"outcome": object{"const": outcome}}, "required": []string{"outcome"}},
@@ -157,18 +141,60 @@ func (c *Consent) schemaRules() string {
 	]`
 }
 
-func (s *Submission) schemaRules() string {
+func (u *ReferralUpdate) schemaRules() string {
+	return `[
+	{"anyOf": [{"required": ["state"]}, {"required": ["outcomes"]}, {"required": ["milestones"]}, {"required": ["alert"]}, {"required": ["exit"]}, {"required": ["note"]}]},
+	{"if": {"properties": {"state": {"enum": ["on-hold", "failed", "cancelled"]}}, "required": ["state"]}, "then": {"required": ["state_reason"]}},
+	{"if": {"required": ["state_reason"]}, "then": {"required": ["state"]}}
+	]`
+}
+
+func (o *OutcomeMeasure) schemaRules() string {
+	return `[{
+		"if": {"properties": {"prefer_not_to_say": {"const": true}}, "required": ["prefer_not_to_say"]},
+		"then": {"properties": {"rating": false}},
+		"else": {"required": ["rating"]}
+	}]`
+}
+
+func (d *NRMDecision) schemaRules() string {
 	return `[
 	{
-		"if": {"properties": {"referral": {"properties": {"lawful_basis": ` + onConsent + `}, "required": ["lawful_basis"]}}, "required": ["referral"]},
-		"then": {"anyOf": [{"required": ["consent"]}, {"required": ["certificates"]}, {"required": ["thread"]}]}
+		"if": {"properties": {"stage": {"enum": ["reasonable-grounds", "reasonable-grounds-reconsidered"]}, "decision": {"const": "positive"}}},
+		"then": {"required": ["recovery_period_ends"]},
+		"else": {"properties": {"recovery_period_ends": false}}
 	},
-	{
-		"if": {"properties": {"referral": {"required": ["anonymous"]}}, "required": ["referral"]},
-		"then": {"properties": {"consent": false, "certificates": false}}
-	},
-	{"not": {"properties": {"referral": {"properties": {"person": ` + maybeChild + `}, "required": ["person"]}}, "required": ["consent", "referral"]}}
+	{"if": {"properties": {"decision": {"const": "negative"}}, "required": ["decision"]}, "then": {"required": ["reconsideration_until"]}}
 	]`
+}
+
+func (s *SupportEntitlement) schemaRules() string {
+	return `[{"anyOf": [{"required": ["ends"]}, {"required": ["review"]}]}]`
+}
+
+func (j *JusticeUpdate) schemaRules() string {
+	return `[
+	{"if": {"properties": {"event": {"const": "court-date"}}, "required": ["event"]}, "then": {"required": ["hearing"]}},
+	{"if": {"properties": {"event": {"const": "special-measures"}}, "required": ["event"]}, "then": {"required": ["special_measures"]}}
+	]`
+}
+
+func (i *Intelligence) schemaRules() string {
+	return `[
+	{"if": {"properties": {"handling": {"const": "C"}}, "required": ["handling"]}, "then": {"required": ["conditions"]}},
+	{"if": {"properties": {"handling": {"const": "P"}}, "required": ["handling"]}, "then": {"properties": {"conditions": false}}}
+	]`
+}
+
+func (a *QuestionAnswer) schemaRules() string {
+	return `[
+	{"oneOf": [{"required": ["text"]}, {"required": ["refused"]}]},
+	{"if": {"required": ["tells"]}, "then": {"required": ["text"]}}
+	]`
+}
+
+func (d *DutyToNotify) schemaRules() string {
+	return `[{"properties": {"age_range": {"not": {"enum": ["child", "unknown"]}}}}]`
 }
 
 // mustJSON encodes what this file builds out of its own words.

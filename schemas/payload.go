@@ -4,16 +4,27 @@ import "reflect"
 
 // Names of the schemas. A name is a promise: a changed meaning gets a new name.
 const (
-	SchemaReferral          = "referral.v1"
-	SchemaReferralResponse  = "referral-response.v1"
-	SchemaReceipt           = "receipt.v1"
-	SchemaConsentNotice     = "consent.v1"
-	SchemaConsentWithdrawal = "consent-withdrawal.v1"
-	SchemaWithdrawalRequest = "withdrawal-request.v1"
-	SchemaWithdrawalOutcome = "withdrawal-outcome.v1"
-	SchemaForwarding        = "forwarding.v1"
-	SchemaSubmission        = "submission.v1"     // never travels
-	SchemaConsentTerms      = "consent-record.v1" // inside a certificate
+	SchemaReferral             = "referral.v1"
+	SchemaReferralResponse     = "referral-response.v1"
+	SchemaReferralUpdate       = "referral-update.v1"
+	SchemaAvailability         = "availability.v1"
+	SchemaNRMDecision          = "nrm-decision.v1"
+	SchemaSupportEntitlement   = "support-entitlement.v1"
+	SchemaJusticeUpdate        = "justice-update.v1"
+	SchemaIntelligence         = "intelligence.v1"
+	SchemaIntelligenceFeedback = "intelligence-feedback.v1"
+	SchemaInformationRequest   = "information-request.v1"
+	SchemaInformationAnswer    = "information-answer.v1"
+	SchemaMessage              = "message.v1"
+	SchemaDutyToNotify         = "duty-to-notify.v1"
+	SchemaReceipt              = "receipt.v1"
+	SchemaConsentNotice        = "consent.v1"
+	SchemaConsentWithdrawal    = "consent-withdrawal.v1"
+	SchemaWithdrawalRequest    = "withdrawal-request.v1"
+	SchemaWithdrawalOutcome    = "withdrawal-outcome.v1"
+	SchemaForwarding           = "forwarding.v1"
+	SchemaSubmission           = "submission.v1"     // never travels
+	SchemaConsentTerms         = "consent-record.v1" // inside a certificate
 )
 
 // Payload is what a sealed body carries.

@@ -38,14 +38,6 @@ type Person struct {
 	Contact           *Contact           `json:"contact,omitzero" validate:"omitempty"`
 }
 
-// AnonymousPerson is all that may be said of an adult who does not agree to be named. Only closed lists: the
-// type has no field in which a name, a number or a place could be written.
-type AnonymousPerson struct {
-	AgeRange      AgeRange  `json:"age_range,omitzero" validate:"omitempty,code" category:"identity"`
-	Gender        Gender    `json:"gender,omitzero" validate:"omitempty,code" category:"identity"`
-	Nationalities []Country `json:"nationalities,omitempty" validate:"omitempty,max=4,unique,dive,country" category:"identity"`
-}
-
 // Name is one name of a person, in any script.
 type Name struct {
 	Use    NameUse `json:"use" validate:"required,code" category:"identity"`

@@ -2,18 +2,17 @@ package schemas
 
 import "slices"
 
-// Referral (referral.v1) asks another agency to help a survivor. It is about one person, named or, where a
-// public authority only has a duty to notify, anonymous.
+// Referral (referral.v1) asks another agency to help a survivor. It is about one person. Who does not agree to be named is
+// notified of by DutyToNotify instead.
 type Referral struct {
 	Reference     string      `json:"reference,omitzero" validate:"omitempty,max=64,line" category:"case-admin"` // the sender's own
 	Urgency       Urgency     `json:"urgency" validate:"required,code" category:"case-admin"`
 	UrgencyReason string      `json:"urgency_reason,omitzero" validate:"omitempty,max=500,prose" category:"risk"`
 	Purposes      []Purpose   `json:"purposes" validate:"required,min=1,max=14,unique,dive,code" category:"case-admin"`
 	LawfulBasis   LawfulBasis `json:"lawful_basis" validate:"required"`
-	Needs         []Need      `json:"needs,omitempty" validate:"omitempty,max=24,unique,dive,code" category:"support-needs"`
+	Needs         []Need      `json:"needs" validate:"required,min=1,max=24,unique,dive,code" category:"support-needs"`
 
-	Person    *Person          `json:"person,omitzero" validate:"omitempty"`
-	Anonymous *AnonymousPerson `json:"anonymous,omitzero" validate:"omitempty"`
+	Person *Person `json:"person" validate:"required"`
 
 	SafeContact   *SafeContact       `json:"safe_contact,omitzero" validate:"omitempty"`
 	Language      *Language          `json:"language,omitzero" validate:"omitempty"`

@@ -1,35 +1,10 @@
 package schemas
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Rules checks what holds across members without a clock.
 func (r *Referral) Rules() (problems []Problem) {
 	add := func(path, rule, hint string) { problems = append(problems, Problem{path, rule, hint}) }
-	duty := r.LawfulBasis.Basis == BasisDutyToNotify
-	switch {
-	case r.Person == nil && r.Anonymous == nil:
-		add("/person", RuleRequired, "say who it is about: person, or anonymous under the duty to notify")
-	case r.Person != nil && r.Anonymous != nil:
-		add("/anonymous", RuleForbidden, "give person or anonymous, not both")
-	}
-	if r.Anonymous != nil && !duty {
-		add("/lawful_basis/basis", RuleDutyToNotify, "only a duty-to-notify referral is anonymous")
-	}
-	if duty && r.Person != nil {
-		add("/person", RuleDutyToNotify, "a duty-to-notify referral does not identify the person; use anonymous")
-	}
-	if r.Anonymous != nil {
-		problems = append(problems, r.identifying()...)
-		if a := r.Anonymous.AgeRange; a == AgeRangeChild || a == AgeRangeUnknown {
-			add("/anonymous/age_range", RuleDutyToNotify, "refer a child, or a person whose age is not known, by person: no consent is needed")
-		}
-	}
-	if r.Person != nil && len(r.Needs) == 0 {
-		add("/needs", RuleRequired, "name at least one need")
-	}
 	if r.Person != nil && r.LawfulBasis.Basis == BasisConsent && r.Person.knownChild() {
 		add("/lawful_basis/basis", RuleChildConsent, "a child, or a person whose age is disputed or unknown, is referred on another basis such as child-safeguarding")
 	}
@@ -54,39 +29,6 @@ func (r *Referral) Rules() (problems []Problem) {
 	if r.Person != nil && r.Person.DateOfBirth != "" && r.Exploitation != nil && r.Exploitation.From != "" &&
 		before(string(r.Exploitation.From), string(r.Person.DateOfBirth)) {
 		add("/exploitation/from", RuleDateOrder, "exploitation cannot begin before birth")
-	}
-	return problems
-}
-
-// anonymousForbids are the members of a referral in which a person could be identified.
-var anonymousForbids = []string{
-	"reference", "urgency_reason", "safe_contact", "language", "risk", "dependants", "accessibility", "health",
-	"circumstances", "child", "police", "summary", "summary_categories",
-}
-
-// anonymousKeeps are the members that an anonymous referral may hold of a part that it may have.
-var anonymousKeeps = map[string][]string{
-	"location":     {"country", "region", "setting"},
-	"exploitation": {"types", "sexual", "industries", "controls", "recruitment", "countries", "from", "until", "ongoing", "as_child"},
-	"nrm":          {"wish", "first_responder"},
-}
-
-// identifying returns a problem for every member that is set and could identify an anonymous person.
-// Modern Slavery Act 2015 s.52(3): a notification about an adult must not identify them without consent.
-func (r *Referral) identifying() (problems []Problem) {
-	const hint = "leave it out: an anonymous referral holds nothing that could identify the person"
-	for _, name := range anonymousForbids {
-		if isSet(r, name) {
-			problems = append(problems, Problem{"/" + name, RuleForbidden, hint})
-		}
-	}
-	parts := map[string][]string{"location": setMembers(r.Location), "exploitation": setMembers(r.Exploitation), "nrm": setMembers(r.NRM)}
-	for part, names := range parts {
-		for _, name := range names {
-			if !slices.Contains(anonymousKeeps[part], name) {
-				problems = append(problems, Problem{"/" + part + "/" + name, RuleForbidden, hint})
-			}
-		}
 	}
 	return problems
 }
@@ -149,12 +91,14 @@ func (b *LawfulBasis) Rules() (problems []Problem) {
 	if !Known(b.Basis) {
 		return nil // a broken tag rule already
 	}
+	if b.Basis == BasisDutyToNotify {
+		return []Problem{{"/basis", RuleDutyToNotify, "a notice that names nobody is a message of its own: duty_to_notify"}}
+	}
 	const hint = "sharing without consent is reasoned and authorised"
 	if b.Reason == "" {
 		problems = append(problems, Problem{"/reason", RuleRequired, hint})
 	}
-	// The duty to notify is the law's own reason, and prose could identify a person who must stay anonymous.
-	if b.Justification == "" && b.Basis != BasisDutyToNotify {
+	if b.Justification == "" {
 		problems = append(problems, Problem{"/justification", RuleRequired, hint})
 	}
 	if b.AuthorisedBy == "" {

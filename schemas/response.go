@@ -21,6 +21,8 @@ type ReferralResponse struct {
 	RedirectTo string   `json:"redirect_to,omitzero" validate:"omitempty,agency" category:"case-admin"`                                      // with redirected
 	Questions  []string `json:"questions,omitempty" validate:"omitempty,max=20,unique,dive,required,max=500,prose" category:"support-needs"` // with information-needed
 
+	ExpectedWait ExpectedWait `json:"expected_wait,omitzero" validate:"omitempty,code" category:"support-needs"` // with waitlisted
+
 	Note      string  `json:"note,omitzero" validate:"omitempty,max=4000,prose" category:"support-needs"`
 	Responder *Worker `json:"responder,omitzero" validate:"omitempty"`
 }
@@ -71,6 +73,8 @@ func (r *ReferralResponse) Rules() (problems []Problem) {
 		missing("questions", "ask at least one question")
 	case r.Outcome == ResponseRedirected && r.RedirectTo == "":
 		missing("redirect_to", "name the agency to turn to")
+	case r.Outcome == ResponseWaitlisted && r.ExpectedWait == "":
+		missing("expected_wait", "say how long the wait is likely to be; undetermined is an answer")
 	}
 	return problems
 }
@@ -82,8 +86,9 @@ var (
 		ResponseDeclined:          {"decline_reason", "decline_text"},
 		ResponseInformationNeeded: {"questions"},
 		ResponseRedirected:        {"redirect_to"},
+		ResponseWaitlisted:        {"expected_wait", "services"},
 	}
-	responseOnlyWith = []string{"services", "where", "starts", "decline_reason", "decline_text", "questions", "redirect_to"}
+	responseOnlyWith = []string{"services", "where", "starts", "decline_reason", "decline_text", "questions", "redirect_to", "expected_wait"}
 )
 
 // Rules checks that a receipt which is not "delivered" says why.

@@ -3,7 +3,7 @@ package schemas
 // Rules across members. The JSON Schema says them too, except those in beyondSchema.
 const (
 	RuleChildConsent  = "child_consent"  // a child has no adult consent
-	RuleDutyToNotify  = "duty_to_notify" // anonymous and duty to notify belong together
+	RuleDutyToNotify  = "duty_to_notify" // a duty to notify has a kind of its own
 	RuleDateOrder     = "date_order"
 	RuleDateFuture    = "date_future"
 	RuleContradiction = "contradiction"

@@ -88,9 +88,6 @@ var columns = []Column{
 	{"email", "/referral/person/contact/emails", "", firstOne, ""},
 	{"address", "/referral/person/contact/addresses/0/lines", "", lines, ""},
 	{"postcode", "/referral/person/contact/addresses/0/postcode", "", text, ""},
-	{"anonymous_age_range", "/referral/anonymous/age_range", "duty to notify only", text, ""},
-	{"anonymous_gender", "/referral/anonymous/gender", "", text, ""},
-	{"anonymous_nationalities", "/referral/anonymous/nationalities", "", codes, ""},
 
 	{"do_not_contact", "/referral/safe_contact/do_not_contact", "", yesNo, ""},
 	{"may_call", "/referral/safe_contact/may_call", "", yesNo, ""},

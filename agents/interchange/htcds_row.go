@@ -23,13 +23,9 @@ func row(rec *Record, identified bool) cells {
 	c.handOver(rec)
 	c.exploitation(r)
 	c.status(r.NRM)
-	switch {
-	case r.Person != nil:
+	if r.Person != nil {
 		c.set("prs_Gender", word("prs_Gender", r.Person.Gender))
 		c.set("prs_Citizenship", strs(r.Person.Nationalities)...)
-	case r.Anonymous != nil:
-		c.set("prs_Gender", word("prs_Gender", r.Anonymous.Gender))
-		c.set("prs_Citizenship", strs(r.Anonymous.Nationalities)...)
 	}
 	if l := r.Language; l != nil {
 		c.set("prs_PrimaryLanguage", iso639(l.Preferred))

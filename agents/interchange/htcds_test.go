@@ -24,7 +24,6 @@ func full() *schemas.Referral {
 	n := 0
 	fill(reflect.ValueOf(r).Elem(), &n)
 	r.Purposes, r.Needs = []schemas.Purpose{"accommodation"}, []schemas.Need{"repatriation", "medical"}
-	r.Anonymous = nil
 	r.Person.Gender, r.Person.Nationalities = "trans-man", []schemas.Country{"VN", "GB"}
 	r.Language.Preferred, r.Language.Others = "sq", []schemas.LanguageTag{"zh-Hans"}
 	r.Exploitation.Types = []schemas.ExploitationType{"debt-bondage", "sexual", "criminal"}
@@ -141,7 +140,7 @@ func TestHTCDSIdentified(t *testing.T) {
 
 // TestHTCDSSparse: a referral that says little makes a row that invents nothing.
 func TestHTCDSSparse(t *testing.T) {
-	rec := record(&schemas.Referral{Anonymous: &schemas.AnonymousPerson{Gender: "woman"}, NRM: &schemas.NRM{ReasonableGrounds: "negative"}})
+	rec := record(&schemas.Referral{Person: &schemas.Person{Gender: "woman"}, NRM: &schemas.NRM{ReasonableGrounds: "negative"}})
 	rec.Incoming, rec.Consent, rec.FromRole = false, false, schemas.RoleGuardian
 	got, _ := export(t, rec, true)
 	want := map[string]string{RecordID: "p-1", "org_Name": "north-police", "prs_Gender": "Feminine", "cas_ReferringOrganisation": "north-police",

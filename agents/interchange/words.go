@@ -94,7 +94,9 @@ var untold = map[string]string{
 	"lane": "transport", "kind": "transport", "outcome": "transport", "urgency": "no field", "purpose": "no field", "category": "no field",
 	"basis": "con_Consent is true for consent and false for every other basis", "condition": "no field", "basis-reason": "no field",
 	"onward": "no field", "consent-form": "no field", "capacity": "no field", "consent-giver": "no field", "withheld-from": "no field",
-	"withheld-reason": "no field", "consent-change": "no field", "explained": "no field", "holder-outcome": "no field", "retention-reason": "no field",
+	"withheld-reason": "no field", "consent-change": "no field", "explained": "no field",
+	// of kinds that are not rows of HTCDS
+	"case-state": "another kind", "outcome-domain": "another kind", "alert": "another kind", "exit-reason": "another kind", "place-type": "another kind", "decision-stage": "another kind", "entitlement-type": "another kind", "extension-state": "another kind", "justice-event": "another kind", "special-measure": "another kind", "victim-right": "another kind", "hearing-type": "another kind", "attendance": "another kind", "intelligence-topic": "another kind", "handling-code": "another kind", "source-evaluation": "another kind", "intelligence-assessment": "another kind", "source-type": "another kind", "intelligence-use": "another kind", "feedback-wish": "another kind", "refusal-reason": "another kind", "expected-wait": "another kind", "officer-role": "another kind", "holder-outcome": "no field", "retention-reason": "no field",
 	"decline-reason": "answers are not exported", "response-outcome": "answers are not exported",
 	"age-range": "no field; a birth date would be invented", "immigration-status": "no field", "name-use": "no field",
 	"document-type": "no field", "document-holder": "vic_MethodsOfControl says WithholdsDocuments, which the referral says by itself",

@@ -145,7 +145,7 @@ func (r *imported) unreachable(ctx context.Context, c *api.Client, rows []interc
 	}
 	for _, row := range rows {
 		i := slices.IndexFunc(d.Agencies, func(a api.AgencyItem) bool { return a.ID == row.Submission.To })
-		if i >= 0 && slices.Contains(d.Agencies[i].MaySend, string(schemas.KindReferral)) {
+		if i >= 0 && slices.Contains(d.Agencies[i].MaySend, schemas.KindReferral) {
 			continue
 		}
 		bad = append(bad, row.Number)

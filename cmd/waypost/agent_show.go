@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"waypost/agents/api"
+	"waypost/schemas"
 )
 
 func newAgentShowCommand() *cobra.Command {
@@ -148,7 +149,7 @@ func newAgentDirectoryCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "directory version %d, %s\n\n", d.Version, until)
 			var rows [][]string
 			for _, a := range d.Agencies {
-				rows = append(rows, []string{a.ID, a.Name, string(a.Role), a.State, join(a.MaySend), join(a.MayReceive), a.DutyContact})
+				rows = append(rows, []string{a.ID, a.Name, string(a.Role), a.State, mayTravel(a.MaySend), mayTravel(a.MayReceive), a.DutyContact})
 			}
 			return list(cmd.OutOrStdout(), "AGENCY NAME ROLE STATE WE-MAY-SEND THEY-MAY-SEND DUTY-CONTACT", rows)
 		}}
@@ -203,4 +204,21 @@ func newAgentRetryCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "%d deliveries wait for %s again\n", n, clean(args[0]))
 			return nil
 		}}
+}
+
+// mayTravel keeps a table readable: kinds that stand by themselves by name, those that only follow them by number.
+func mayTravel(kinds []schemas.Kind) string {
+	var words []string
+	follow := 0
+	for _, k := range kinds {
+		if e, _ := schemas.EntryOf(k); e.Follows != "" {
+			follow++
+			continue
+		}
+		words = append(words, string(k))
+	}
+	if follow > 0 {
+		words = append(words, fmt.Sprintf("answers and updates (%d kinds)", follow))
+	}
+	return strings.Join(words, ", ")
 }
