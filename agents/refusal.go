@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"waypost/agents/api"
 	"waypost/agents/store"
@@ -29,8 +30,9 @@ func disallowed(err error, m *envelope.Manifest) error {
 		return err
 	}
 	// Where in the submission; an answer's recipient is not in its document.
-	to, purposes, data := "/to", "/referral/purposes", "/referral"
-	if m.Kind != schemas.KindReferral {
+	data := "/" + strings.ReplaceAll(string(m.Kind), "-", "_")
+	to, purposes := "/to", data+"/purposes"
+	if m.Kind == schemas.KindReferralResponse {
 		to, purposes, data = "", "", ""
 	}
 	p := schemas.Problem{Path: to, Rule: d.Code}
@@ -45,6 +47,8 @@ func disallowed(err error, m *envelope.Manifest) error {
 		}
 	case directory.CodeNoAgreement:
 		sentence, hint = "There is no agreement under which this kind of message may go to that agency.", "An administrator adds one with `waypost network agreement add`."
+	case directory.CodeRoleKind:
+		sentence, hint = "An agency of this role does not send, or that one does not receive, this kind of message.", "schemas/README.md says who sends what to whom."
 	case directory.CodeAgreementPurpose:
 		sentence, hint = "The agreement with that agency does not cover a purpose of this message.", "Take the purpose out or have the agreement extended."
 		p.Path, p.Hint = purposes, "not covered: "+d.Field

@@ -93,20 +93,29 @@ func (v *View) Permits(f Flow) error {
 func (v *View) candidates(f Flow) []*Agreement {
 	var out []*Agreement
 	entry, _ := schemas.EntryOf(f.Kind)
-	lists := func(g *Agreement) bool {
-		return slices.Contains(g.Kinds, f.Kind) || entry.Follows != "" && !entry.Answer && slices.Contains(g.Kinds, entry.Follows)
+	follows := followed(entry)
+	lists := func(g *Agreement, kinds []schemas.Kind) bool {
+		return slices.ContainsFunc(kinds, func(k schemas.Kind) bool { return slices.Contains(g.Kinds, k) })
 	}
 	for _, g := range v.flows[pair{f.From, f.To}] {
-		if g.ActiveAt(f.At) && lists(g) {
+		if g.ActiveAt(f.At) && (slices.Contains(g.Kinds, f.Kind) || !entry.Answer && lists(g, follows)) {
 			out = append(out, g)
 		}
 	}
-	if entry.Follows != "" {
-		for _, g := range v.flows[pair{f.To, f.From}] {
-			if !f.At.Before(g.Starts) && slices.Contains(g.Kinds, entry.Follows) {
-				out = append(out, g)
-			}
+	for _, g := range v.flows[pair{f.To, f.From}] {
+		if !f.At.Before(g.Starts) && lists(g, follows) {
+			out = append(out, g)
 		}
+	}
+	return out
+}
+
+// followed is what a kind follows, and what that follows: an answer to a question
+// that was asked under an agreement on referrals needs no other.
+func followed(e schemas.Entry) (out []schemas.Kind) {
+	for e.Follows != "" && !slices.Contains(out, e.Follows) {
+		out = append(out, e.Follows)
+		e, _ = schemas.EntryOf(e.Follows)
 	}
 	return out
 }
