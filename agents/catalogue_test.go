@@ -196,3 +196,89 @@ func TestDatesRing(t *testing.T) {
 		t.Errorf("%d warnings", soon())
 	}
 }
+
+// TestPlaces: what providers last said can be searched; what has run out says nothing.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	p, n := pair(t, b, "")
+	now := time.Now().UTC()
+	say := func(until time.Duration, places ...map[string]any) {
+		t.Helper()
+		var list []any
+		for _, x := range places {
+			list = append(list, x)
+		}
+		doc := map[string]any{"as_of": now.Format(time.RFC3339), "until": now.Add(until).Format(time.RFC3339)}
+		if list != nil {
+			doc["places"] = list
+		}
+		a := n.mustMessage(t, map[string]any{"to": police, "availability": doc})
+		n.waitState(t, a.ID, "delivered")
+	}
+	found := func(query string) (out []string) {
+		t.Helper()
+		var page struct {
+			Items []struct {
+				Agency string
+				Place  schemas.Place
+			}
+		}
+		if code, pr := p.call(t, "GET", "/v1/places?"+query, nil, &page); code != 200 {
+			t.Fatalf("%s: %d %+v", query, code, pr)
+		}
+		for _, it := range page.Items {
+			out = append(out, string(it.Place.Type))
+		}
+		return out
+	}
+	house := map[string]any{"type": "safe-house", "region": "GB-NBL", "free": 2, "genders": []string{"woman"}, "family_size_max": 3, "children": true, "out_of_hours": true, "accessibility": []string{"step-free"}}
+	hotel := map[string]any{"type": "hotel", "region": "GB-NBL", "free": 1}
+	say(48*time.Hour, house, hotel)
+	for query, want := range map[string]string{
+		"": "safe-house hotel", "region=GB-NBL&gender=woman": "safe-house hotel", "gender=man": "hotel", "children=true": "safe-house", "family_size=3": "safe-house",
+		"family_size=4": "", "tonight=true": "safe-house", "access=step-free": "safe-house", "access=step-free&access=hearing": "", "type=hotel": "hotel", "region=GB-SCT": "",
+	} {
+		if got := strings.Join(found(query), " "); got != want {
+			t.Errorf("%q: %q, want %q", query, got, want)
+		}
+	}
+	say(time.Hour, hotel) // the newer word replaces the older
+	if got := strings.Join(found(""), " "); got != "hotel" {
+		t.Errorf("after the newer list: %q", got)
+	}
+	p.clock.move(2 * time.Hour)
+	if got := found(""); len(got) != 0 {
+		t.Errorf("after it has run out: %v", got)
+	}
+}
+
+// TestProvenanceStays: whoever passes intelligence on passes on the text, not who told it.
+func TestProvenanceStays(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	const court = "crown-prosecution"
+	p, n := enrolled(t, b, police, "police", ""), enrolled(t, b, ngo, "ngo", "")
+	c := enrolled(t, b, court, "prosecution", "")
+	for _, g := range [][2]string{{ngo, police}, {police, court}} {
+		b.Agree(t, directory.Agreement{From: g[0], To: g[1], Kinds: []schemas.Kind{schemas.KindIntelligence}, Purposes: schemas.Purposes(), Categories: schemas.AllCategories()})
+	}
+	for _, m := range []*member{p, n, c} {
+		m.start(t)
+		m.ready(t)
+	}
+	told := n.mustMessage(t, map[string]any{"to": police, "intelligence": onVital(payloadOf(t, "intelligence", "full"))})
+	n.waitState(t, told.ID, "delivered")
+	var got map[string]any
+	if err := json.Unmarshal(p.in(t, told.ID).Payload, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got["provenance"] == nil {
+		t.Fatal("the police were not told how it is known")
+	}
+	on := p.mustMessage(t, map[string]any{"to": court, "thread": told.Thread, "intelligence": got})
+	p.waitState(t, on.ID, "delivered")
+	if text := string(c.in(t, on.ID).Payload); strings.Contains(text, "provenance") || strings.Contains(text, "support session") || !strings.Contains(text, "van") {
+		t.Errorf("passed on: %s", text)
+	}
+}

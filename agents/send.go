@@ -206,7 +206,7 @@ func (a *Agent) allow(o *outgoing) error {
 		return refuse("cannot-minimise", "Without what is not covered, the message is no longer one that can be sent.",
 			"Ask the survivor for a consent that covers it, or rely on another lawful basis.", under(o.payload, bad.Problems)...)
 	}
-	o.payload, o.cut, o.minimise = smaller, cut, false
+	o.payload, o.cut, o.minimise = smaller, append(o.cut, cut...), false
 	return a.allow(o)
 }
 

@@ -38,11 +38,17 @@ func (a *Agent) Submit(ctx context.Context, s *schemas.Submission, key api.Key) 
 		return nil, refuse("invalid", "The submission breaks a rule.", "Mend the fields named and send it again.", problems...)
 	}
 	payload := s.Payload()
+	if payload == nil {
+		return nil, refuse("invalid", "The submission is not one message.", "Give exactly one of its message members.", s.Rules()...)
+	}
 	o := &outgoing{dir: dir, payload: payload, minimise: s.Minimise, manifest: envelope.Manifest{
 		ID: schemas.NewMessageID(), Thread: s.Thread, ReplyTo: s.ReplyTo, From: a.cfg.Agency, To: s.To,
 		Kind: payload.Kind(), Schema: payload.Schema(), Lane: laneOf(payload, s.Urgent), Sent: now,
 	}}
 	m := &o.manifest
+	if err := a.sanitise(ctx, o); err != nil {
+		return nil, err
+	}
 	if err := a.follow(ctx, o); err != nil {
 		return nil, err
 	}
@@ -88,6 +94,22 @@ func laneOf(payload schemas.Payload, urgent bool) schemas.Lane {
 		return schemas.LaneUrgent
 	}
 	return e.Lanes[0]
+}
+
+// sanitise keeps the provenance of intelligence with the agency that it was told to: what is passed on is the text from
+// which the source cannot be told.
+func (a *Agent) sanitise(ctx context.Context, o *outgoing) error {
+	i, ok := o.payload.(*schemas.Intelligence)
+	if !ok || i.Provenance == nil || o.manifest.Thread == "" {
+		return nil
+	}
+	theirs, err := a.store.Received(ctx, o.manifest.Thread, schemas.KindIntelligence)
+	if err != nil || !theirs {
+		return err
+	}
+	o.payload = i.Sanitised()
+	o.cut = append(o.cut, schemas.Cut{Path: "/provenance", Category: schemas.CategoryCaseAdmin})
+	return nil
 }
 
 // follow finds the message that this one replies to and takes its thread.

@@ -160,6 +160,7 @@ func (s *server) routes() {
 			return &acceptedAnswer{Status: http.StatusAccepted, Body: a}, err
 		})
 	s.consentRoutes()
+	s.placeRoutes()
 	operation(s, "POST", "/v1/inbox/{id}/responses", "respond", "Answer a referral", ScopeRespond, http.StatusAccepted,
 		func(ctx context.Context, in *struct {
 			MessageID

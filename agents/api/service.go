@@ -15,6 +15,7 @@ import (
 // may see are *Error; anything else is "internal" to the outside and goes to the log.
 type Service interface {
 	Consents
+	Finder
 
 	// Submit accepts a referral. When it returns nil error the message is sealed, signed and on disk; it will be published
 	// whenever the broker can be reached. The same idempotency key with the same content returns the first answer.

@@ -65,6 +65,7 @@ CREATE TABLE inbox (
 ) STRICT;
 CREATE INDEX inbox_thread ON inbox (thread, n);
 CREATE INDEX inbox_basis ON inbox (basis);
+CREATE INDEX inbox_availability ON inbox (peer, n) WHERE kind = 'availability';
 CREATE INDEX inbox_clock ON inbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL;
 
 -- Every message id ever decided, for ever: a replay is recognised even after the message itself was erased.

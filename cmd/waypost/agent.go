@@ -27,7 +27,7 @@ func newAgentCommand() *cobra.Command {
 	f.Bool("json", false, "print JSON")
 	return group(cmd, newAgentInitCommand(), newAgentJoinCommand(), newAgentRunCommand(), newAgentTokenCommand(),
 		newAgentSendCommand(), newAgentRespondCommand(), newAgentInboxCommand(), newAgentOutboxCommand(), newAgentShowCommand(),
-		newAgentThreadCommand(), newAgentQuarantineCommand(), newAgentDirectoryCommand(), newAgentStatusCommand(), newAgentRetryCommand(), newAgentConsentCommand(),
+		newAgentThreadCommand(), newAgentQuarantineCommand(), newAgentDirectoryCommand(), newAgentStatusCommand(), newAgentRetryCommand(), newAgentConsentCommand(), newAgentPlacesCommand(),
 		newAgentExportCommand(), newAgentImportCommand())
 }
 

@@ -241,3 +241,32 @@ func (s *story) passOn(from, to *demoAgency, m, into *demoMessage) error {
 	}
 	return from.call(s.ctx, "POST", "/v1/referrals", body, http.StatusAccepted, into)
 }
+
+// intelligence tells the police what the NGO knows, and brings the NGO word that it was used: in codes, without a detail of
+// the operation.
+func (s *story) intelligence(ngo, police, other *demoAgency) (string, error) {
+	text, err := examples.Files.ReadFile("intelligence.json")
+	if err != nil {
+		return "", fmt.Errorf("read example: %w", err)
+	}
+	var told, feedback demoMessage
+	if err := ngo.call(s.ctx, "POST", "/v1/messages", addressed(text, police.id), http.StatusAccepted, &told); err != nil {
+		return "", err
+	}
+	if _, err := s.receipt(ngo, told.ID); err != nil {
+		return "", err
+	}
+	var refused *refusal
+	err = ngo.call(s.ctx, "POST", "/v1/messages", addressed(text, other.id), http.StatusAccepted, nil)
+	if !errors.As(err, &refused) || refused.Code != "role-kind" {
+		return "", fmt.Errorf("intelligence to an agency that is not the police: %w", err)
+	}
+	answer := fmt.Appendf(nil, `{"to":%q,"reply_to":%q,"intelligence_feedback":{"use":"used","wants":["more-of-this-kind"]}}`, ngo.id, told.ID)
+	if err := police.call(s.ctx, "POST", "/v1/messages", answer, http.StatusAccepted, &feedback); err != nil {
+		return "", err
+	}
+	if _, err := s.inFolder(ngo, feedback.ID); err != nil {
+		return "", err
+	}
+	return police.id + " has it, sanitised text apart from the source; " + ngo.id + " learned that it was used", nil
+}

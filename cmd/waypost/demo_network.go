@@ -205,8 +205,12 @@ func (n *demoNetwork) agree() error {
 	for _, g := range n.authority.View().Agreements() {
 		have[g.ID] = true
 	}
-	for _, pair := range [][2]string{{demoPolice, demoNGO}, {demoNGO, demoHousing}, {demoPolice, demoHousing}} {
-		g := directory.Agreement{ID: "demo-" + pair[0] + "-" + pair[1], From: pair[0], To: pair[1], Kinds: []schemas.Kind{schemas.KindReferral},
+	for _, pair := range []struct {
+		from, to string
+		kind     schemas.Kind
+	}{{demoPolice, demoNGO, schemas.KindReferral}, {demoNGO, demoHousing, schemas.KindReferral}, {demoPolice, demoHousing, schemas.KindReferral},
+		{demoNGO, demoPolice, schemas.KindIntelligence}} {
+		g := directory.Agreement{ID: "demo-" + pair.from + "-" + pair.to, From: pair.from, To: pair.to, Kinds: []schemas.Kind{pair.kind},
 			Purposes: schemas.Purposes(), Categories: schemas.AllCategories(), Starts: time.Now().Add(-time.Hour).UTC().Truncate(time.Second), Document: "demo"}
 		if have[g.ID] {
 			continue

@@ -60,6 +60,7 @@ func (s *story) play() {
 	withdrawn := s.after(sent, "withdraw", func() (string, error) { return s.withdraw(police, ngo, housing) })
 	s.after(withdrawn, "withdrawal-outcomes", func() (string, error) { return s.withdrawalOutcomes(police, ngo, housing) })
 	s.after(withdrawn, "refuse-after-withdrawal", func() (string, error) { return s.refuseAfterWithdrawal(police, ngo, housing) })
+	s.step("intelligence", func() (string, error) { return s.intelligence(ngo, police, housing) })
 	s.step("refuse-uncovered", func() (string, error) { return s.refuseUncovered(police, ngo, housing) })
 	s.after(sent, "quarantine-tampered", func() (string, error) { return s.quarantineTampered(police, ngo) })
 	s.out.say("")
