@@ -126,15 +126,18 @@ func (a *InformationAnswer) Kind() Kind { return KindInformationAnswer }
 
 // QuestionAnswer answers one question.
 type QuestionAnswer struct {
-	Number  int           `json:"number" validate:"required,min=1,max=20" category:"case-admin"`
-	Refused RefusalReason `json:"refused,omitzero" validate:"omitempty,code" category:"case-admin"`
-	Text    string        `json:"text,omitzero" validate:"omitempty,max=4000,prose" category:"support-needs"`
-	Tells   []Category    `json:"tells,omitempty" validate:"omitempty,max=18,unique,dive,code" category:"case-admin"` // what the text tells
+	Number         int           `json:"number" validate:"required,min=1,max=20" category:"case-admin"`
+	Refused        RefusalReason `json:"refused,omitzero" validate:"omitempty,code" category:"case-admin"`
+	Text           string        `json:"text,omitzero" validate:"omitempty,max=4000,prose" category:"support-needs"`
+	TextCategories []Category    `json:"text_categories,omitempty" validate:"omitempty,max=18,unique,dive,code" category:"case-admin"` // what the text tells
 }
 
-func (a *QuestionAnswer) declaredCategories() []Category { return a.Tells }
-
-func (a *QuestionAnswer) declaredProse() []string { return []string{"text", "tells"} }
+func (a *QuestionAnswer) declaredCategories() []Category {
+	if a.Text == "" {
+		return nil
+	}
+	return a.TextCategories
+}
 
 // Rules checks that a question is answered or refused.
 func (a *QuestionAnswer) Rules() (problems []Problem) {
@@ -144,8 +147,8 @@ func (a *QuestionAnswer) Rules() (problems []Problem) {
 	case a.Text != "" && a.Refused != "":
 		problems = append(problems, Problem{"/text", RuleForbidden, "a question is answered or refused, not both"})
 	}
-	if a.Text == "" && len(a.Tells) > 0 {
-		problems = append(problems, Problem{"/tells", RuleForbidden, "there is no text that could tell it"})
+	if a.Text == "" && len(a.TextCategories) > 0 {
+		problems = append(problems, Problem{"/text_categories", RuleForbidden, "there is no text that could tell it"})
 	}
 	return problems
 }

@@ -189,7 +189,7 @@ func (i *Intelligence) schemaRules() string {
 func (a *QuestionAnswer) schemaRules() string {
 	return `[
 	{"oneOf": [{"required": ["text"]}, {"required": ["refused"]}]},
-	{"if": {"required": ["tells"]}, "then": {"required": ["text"]}}
+	{"if": {"required": ["text_categories"]}, "then": {"required": ["text"]}}
 	]`
 }
 

@@ -7,119 +7,239 @@ import (
 	"strings"
 )
 
-// Cut is a member that goes when a payload is minimised.
+// Cut is a member that goes because a data category that it holds is not allowed.
 type Cut struct {
-	Path     string   `json:"path"` // JSON pointer
-	Category Category `json:"category" doc:"Data category that is not covered"`
+	Path     string   `json:"path"`     // JSON pointer (RFC 6901) into the payload as it was
+	Category Category `json:"category"` // what is not allowed; a member that holds several such categories has a cut for each
 }
 
-// Minimise returns a copy of a payload without the members whose data category is not allowed (case-admin always is), and
-// which they were. Parts and list items that become empty go with them; prose goes when any category it was declared to hold
-// is not allowed. The payload itself is not changed. When what is left cannot be sent, because a member that must be there
-// went, the error is an *InvalidError that names it.
-func Minimise(p Payload, allowed []Category) (Payload, []Cut, error) {
-	data, err := Encode(p)
-	if err != nil {
-		return nil, nil, err
+// Minimise returns a deep copy of p that holds the allowed categories and case-admin only, with what went, in the order of
+// the members. It is how an agency forwards no more than a consent and an agreement cover (Caldicott principle 3, UK GDPR
+// Art. 5(1)(c)).
+//
+// A member goes as a whole when one of its categories is not allowed, prose also when one of the categories goes that its
+// author declared for it, and with it the declaration. List items and parts that become empty go too, and have no cut of
+// their own. Nothing else changes: what is left has the values it had.
+//
+// Some members cannot go: others need them. The error is then an *InvalidError that names them and what is broken without
+// them, both by their path in p, and the results are zero. A payload that was not valid before is an error too. p is never
+// changed.
+func Minimise[P Payload](p P, allowed []Category) (P, []Cut, error) {
+	var none P
+	v := reflect.ValueOf(p)
+	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return none, nil, Validate(p)
 	}
-	smaller := reflect.New(reflect.TypeOf(p).Elem()).Interface()
-	if err := strict(data, smaller, true); err != nil {
-		return nil, nil, err
+	c := newCutter(allowed)
+	copied := c.minimised(v)
+	out := copied.Interface().(P)
+	broken := c.problems(out)
+	if len(broken) > 0 {
+		return none, nil, invalid(append(c.needed(v, broken), broken...))
 	}
-	cuts := cut(reflect.ValueOf(smaller).Elem(), "", allowed, true)
-	if err := Validate(smaller); err != nil {
-		return nil, nil, err
+	// A member that the walk did not understand must not leave the agency.
+	for _, held := range Categories(out) {
+		if !c.allowed[held] {
+			return none, nil, invalid([]Problem{{Rule: RuleInternal, Hint: "report this as a fault of Waypost"}})
+		}
 	}
-	return smaller.(Payload), cuts, nil
+	return out, c.cuts, nil
 }
 
-// Excess lists what Minimise would take out.
+// Excess returns what Minimise would cut, whether or not the rest would be valid, without copying anything.
 func Excess(p Payload, allowed []Category) []Cut {
 	v := reflect.ValueOf(p)
-	if !v.IsValid() || v.IsNil() {
+	if !v.IsValid() {
 		return nil
 	}
-	return cut(v.Elem(), "", allowed, false)
+	c := newCutter(allowed)
+	c.dry = true
+	c.walk(addressable(v), "")
+	return c.cuts
 }
 
-// covered returns the first category of a tag that is not allowed.
-func covered(tag string, allowed []Category) (Category, bool) {
-	for c := range strings.SplitSeq(tag, ",") {
-		if c != "" && Category(c) != CategoryCaseAdmin && !slices.Contains(allowed, Category(c)) {
-			return Category(c), false
-		}
-	}
-	return "", true
+// cutter walks one payload, once.
+type cutter struct {
+	allowed map[Category]bool
+	dry     bool   // only list
+	keep    string // a member that stays although it should go; "" is none
+	cuts    []Cut
+	moved   map[string]string // path of a list item afterwards, below its parent's path before, to its path before
 }
 
-// proser names the members whose prose a type's declared categories are about.
-type proser interface{ declaredProse() []string }
-
-// cut walks a struct, lists the members that are set and not allowed, and takes them out if it is told to.
-func cut(s reflect.Value, path string, allowed []Category, remove bool) (cuts []Cut) {
-	declared := map[string]Category{}
-	if d, ok := s.Addr().Interface().(declarer); ok {
-		for _, c := range d.declaredCategories() {
-			if _, ok := covered(string(c), allowed); !ok {
-				for _, name := range d.(proser).declaredProse() {
-					declared[name] = c
-				}
-				break
-			}
-		}
+func newCutter(allowed []Category) *cutter {
+	c := &cutter{allowed: map[Category]bool{CategoryCaseAdmin: true}, moved: map[string]string{}}
+	for _, a := range allowed {
+		c.allowed[a] = true
 	}
-	for m := range members(s.Type()) {
-		field, err := s.FieldByIndexErr(m.field.Index)
+	return c
+}
+
+// minimised returns a copy of v without what is cut, of v's type.
+func (c *cutter) minimised(v reflect.Value) reflect.Value {
+	copied := deepCopy(v)
+	a := addressable(copied)
+	c.walk(a, "")
+	if v.Kind() != reflect.Pointer {
+		return a
+	}
+	return copied
+}
+
+// walk cuts below v, a struct or a pointer to one, and reports whether something went.
+func (c *cutter) walk(v reflect.Value, path string) (cut bool) {
+	for v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return false
+		}
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return false
+	}
+	declared := declarations(v)
+	for m := range members(v.Type()) {
+		field, err := v.FieldByIndexErr(m.field.Index)
 		if err != nil || field.IsZero() {
 			continue
 		}
-		here := path + "/" + m.name
-		category, ok := covered(m.field.Tag.Get("category"), allowed)
-		if c, found := declared[m.name]; ok && found {
-			category, ok = c, false
-		}
-		if !ok {
-			cuts = append(cuts, Cut{here, category})
-			if remove {
+		at := path + "/" + m.name
+		gone := c.missing(m.field, declared[m.field.Name])
+		switch {
+		case len(gone) > 0 && at != c.keep:
+			for _, category := range gone {
+				c.cuts = append(c.cuts, Cut{at, category})
+			}
+			if !c.dry {
 				field.SetZero()
 			}
-			continue
+			cut = true
+		case isPart(field.Type()):
+			cut = c.part(field, at) || cut
 		}
-		cuts = append(cuts, cutParts(field, here, allowed, remove)...)
 	}
-	return cuts
+	return cut
 }
 
-// cutParts goes into a part or a list of parts, and drops what nothing is left of.
-func cutParts(field reflect.Value, path string, allowed []Category, remove bool) (cuts []Cut) {
-	if elem := elemOf(field.Type()); elem.Kind() != reflect.Struct || isTime(elem) {
-		return nil
-	}
-	switch field.Kind() {
-	case reflect.Struct:
-		return cut(field, path, allowed, remove)
-	case reflect.Pointer:
-		cuts = cut(field.Elem(), path, allowed, remove)
-		if remove && len(cuts) > 0 && field.Elem().IsZero() {
+// part walks a part or a list of parts and removes what became empty.
+func (c *cutter) part(field reflect.Value, path string) (cut bool) {
+	if field.Kind() != reflect.Slice {
+		cut = c.walk(field, path)
+		if cut && !c.dry && field.Kind() == reflect.Pointer && isEmpty(field) {
 			field.SetZero()
 		}
-	case reflect.Slice:
-		kept := reflect.MakeSlice(field.Type(), 0, field.Len())
-		for i := range field.Len() {
-			item := field.Index(i)
-			here := cut(item, path+"/"+strconv.Itoa(i), allowed, remove)
-			cuts = append(cuts, here...)
-			if len(here) == 0 || !item.IsZero() {
-				kept = reflect.Append(kept, item)
-			}
+		return cut
+	}
+	left := 0
+	for i := range field.Len() {
+		item, at := field.Index(i), path+"/"+strconv.Itoa(i)
+		went := c.walk(item, at)
+		cut = cut || went
+		if c.dry || went && isEmpty(item) {
+			continue
 		}
-		if remove && kept.Len() < field.Len() {
-			if kept.Len() == 0 {
-				field.SetZero()
-			} else {
-				field.Set(kept)
-			}
+		if left != i {
+			field.Index(left).Set(item)
+			c.moved[path+"/"+strconv.Itoa(left)] = at
+		}
+		left++
+	}
+	switch {
+	case c.dry || left == field.Len():
+	case left == 0:
+		field.SetZero()
+	default:
+		field.Set(field.Slice3(0, left, left))
+	}
+	return cut
+}
+
+// missing returns the categories of a member that are not allowed. A value without a category is a hole and goes; a part
+// without one is judged by its members.
+func (c *cutter) missing(f reflect.StructField, declared []Category) (out []Category) {
+	tag := f.Tag.Get("category")
+	if tag == "" && !isPart(f.Type) {
+		return []Category{""}
+	}
+	for name := range strings.SplitSeq(tag, ",") {
+		if name != "" && !c.allowed[Category(name)] {
+			out = append(out, Category(name))
 		}
 	}
-	return cuts
+	for _, d := range declared {
+		if !c.allowed[d] && !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// declarationSuffix makes the field in which an author declares what the prose of another holds: Summary and
+// SummaryCategories.
+const declarationSuffix = "Categories"
+
+// declarations returns what each field of the struct was declared to hold, by the name of the field. A declaration goes
+// with its prose, so it is declared to hold what the prose is tagged with.
+func declarations(v reflect.Value) map[string][]Category {
+	var out map[string][]Category
+	for m := range members(v.Type()) {
+		prose, ok := strings.CutSuffix(m.field.Name, declarationSuffix)
+		if !ok || prose == "" || m.field.Type != reflect.TypeFor[[]Category]() {
+			continue
+		}
+		f, ok := v.Type().FieldByName(prose)
+		if !ok || v.FieldByIndex(f.Index).IsZero() {
+			continue
+		}
+		held, _ := v.FieldByIndex(m.field.Index).Interface().([]Category)
+		if out == nil {
+			out = map[string][]Category{}
+		}
+		out[prose] = held
+		with := slices.Clone(held)
+		for name := range strings.SplitSeq(f.Tag.Get("category"), ",") {
+			with = append(with, Category(name))
+		}
+		out[m.field.Name] = with
+	}
+	return out
+}
+
+// problems validates what is left, with the paths that its members had before.
+func (c *cutter) problems(out any) []Problem {
+	err, _ := Validate(out).(*InvalidError)
+	if err == nil {
+		return nil
+	}
+	problems := slices.Clone(err.Problems)
+	for i, p := range problems {
+		var before string
+		for token := range strings.SplitSeq(strings.TrimPrefix(p.Path, "/"), "/") {
+			if p.Path == "" {
+				break
+			}
+			before += "/" + token
+			if was, ok := c.moved[before]; ok {
+				before = was
+			}
+		}
+		problems[i].Path = before
+	}
+	return problems
+}
+
+// needed finds the members without which there would be fewer problems: they are tried one by one.
+func (c *cutter) needed(v reflect.Value, broken []Problem) (out []Problem) {
+	last := ""
+	for _, cut := range c.cuts {
+		if cut.Path == last || len(out) == maxProblems {
+			continue
+		}
+		last = cut.Path
+		try := &cutter{allowed: c.allowed, keep: cut.Path, moved: map[string]string{}}
+		if len(try.problems(try.minimised(v).Interface())) < len(broken) {
+			out = append(out, Problem{cut.Path, RuleRequired, "this member cannot go, or not together with the others that are named; ask for category " + string(cut.Category)})
+		}
+	}
+	return out
 }

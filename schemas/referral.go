@@ -55,8 +55,6 @@ func (r *Referral) declaredCategories() []Category {
 	return r.SummaryCategories
 }
 
-func (r *Referral) declaredProse() []string { return []string{"summary", "summary_categories"} }
-
 // LawfulBasis says on which ground the data is shared. Consent to share is not the same as a lawful basis for
 // processing; the certificate records the first, this the second.
 type LawfulBasis struct {

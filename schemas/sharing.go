@@ -21,6 +21,9 @@ type Prose struct {
 	TextCategories []Category `json:"text_categories,omitempty" validate:"omitempty,max=18,unique,dive,code" category:"case-admin"`
 }
 
-func (p *Prose) declaredCategories() []Category { return p.TextCategories }
-
-func (p *Prose) declaredProse() []string { return []string{"text", "text_categories"} }
+func (p *Prose) declaredCategories() []Category {
+	if p.Text == "" {
+		return nil
+	}
+	return p.TextCategories
+}
