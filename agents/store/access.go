@@ -119,15 +119,18 @@ func (s *Store) Directory(ctx context.Context) (map[string][]byte, error) {
 
 // Counts is what an agent holds, for its status page.
 type Counts struct {
-	OutboxPending   int        `json:"outbox_pending"`
-	Uncollected     int        `json:"uncollected"` // published, no receipt yet
-	Unrouted        int        `json:"unrouted"`
-	Open            int        `json:"open"` // referrals that wait for our answer
-	Overdue         int        `json:"overdue"`
-	Quarantined     int        `json:"quarantined"`
-	DeadLetters     int        `json:"dead_letters"`
-	Gaps            int        `json:"gaps"`
-	OldestUncollect *time.Time `json:"oldest_uncollected,omitempty"`
+	OutboxPending int `json:"outbox_pending"`
+	Uncollected   int `json:"uncollected"` // published, no receipt yet
+	Unrouted      int `json:"unrouted"`
+	Open          int `json:"open"` // referrals that wait for our answer
+	Overdue       int `json:"overdue"`
+	Quarantined   int `json:"quarantined"`
+	DeadLetters   int `json:"dead_letters"`
+	Gaps          int `json:"gaps"`
+	Duties        int `json:"duties"` // withdrawals that wait for a decision of ours
+	// SentByBasis counts messages about survivors by the ground they were sent on: what goes without consent is seen.
+	SentByBasis     map[string]int `json:"sent_by_basis,omitempty"`
+	OldestUncollect *time.Time     `json:"oldest_uncollected,omitempty"`
 }
 
 // Count reads the counts.
@@ -143,14 +146,27 @@ func (s *Store) Count(ctx context.Context) (*Counts, error) {
 		(SELECT count(*) FROM quarantine),
 		(SELECT count(*) FROM deliveries WHERE state = 'dead'),
 		(SELECT count(*) FROM gaps),
+		(SELECT count(*) FROM duties WHERE decided IS NULL),
 		(SELECT min(sent) FROM outbox WHERE state = 'published' AND receipt = '' AND kind <> 'receipt')`).Scan(
-		&c.OutboxPending, &c.Uncollected, &c.Unrouted, &c.Open, &c.Overdue, &c.Quarantined, &c.DeadLetters, &c.Gaps, &oldest)
+		&c.OutboxPending, &c.Uncollected, &c.Unrouted, &c.Open, &c.Overdue, &c.Quarantined, &c.DeadLetters, &c.Gaps, &c.Duties, &oldest)
 	if err != nil {
 		return nil, fmt.Errorf("count store: %w", classify(err))
 	}
 	if oldest != nil {
 		t := moment(*oldest)
 		c.OldestUncollect = &t
+	}
+	c.SentByBasis = map[string]int{}
+	err = each(ctx, s.read, func(r row) error {
+		var basis string
+		var n int
+		err := r.Scan(&basis, &n)
+		c.SentByBasis[basis] = n
+		return err
+	}, `SELECT CASE WHEN basis LIKE 'consent:%' THEN 'consent' ELSE basis END, count(*) FROM outbox
+		WHERE basis <> '' AND outcome = '' AND `+notControl+` GROUP BY 1`)
+	if err != nil {
+		return nil, fmt.Errorf("count store: %w", err)
 	}
 	return &c, nil
 }

@@ -12,16 +12,18 @@ import (
 	"waypost/schemas/envelope"
 )
 
-// stoppable is the part of a WHERE clause that leaves out the kinds that serve consent.
-var stoppable = func() string {
+// notControl is the part of a WHERE clause that leaves out the kinds that serve consent; stoppable also asks for a basis.
+var notControl = func() string {
 	var names []string
 	for _, e := range schemas.Catalogue() {
 		if e.Control {
 			names = append(names, "'"+string(e.Kind)+"'")
 		}
 	}
-	return `basis = ? AND kind NOT IN (` + strings.Join(names, ",") + `)`
+	return `kind NOT IN (` + strings.Join(names, ",") + `)`
 }()
+
+var stoppable = `basis = ? AND ` + notControl
 
 // StopUnder stops everything under a certificate: what waits for a sink, what waits to leave, and the clocks. It says how
 // many messages of the inbox and the outbox it found. Repeating it changes nothing.

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -183,6 +185,18 @@ func newAgentStatusCommand() *cobra.Command {
 			k := s.Counts
 			fmt.Fprintf(w, "waiting to leave    %d\nnot yet collected   %d\nnot in our systems  %d\nwaiting for us      %d\noverdue             %d\nquarantine          %d\ndead letters        %d\nmissing numbers     %d\n",
 				k.OutboxPending, k.Uncollected, k.Unrouted, k.Open, k.Overdue, k.Quarantined, k.DeadLetters, k.Gaps)
+			for _, basis := range slices.Sorted(maps.Keys(k.SentByBasis)) {
+				if basis != "consent" {
+					fmt.Fprintf(w, "sent without consent  %d on %s\n", k.SentByBasis[basis], clean(basis))
+				}
+			}
+			for _, d := range s.Duties {
+				words := "due " + relative(d.Due, time.Now())
+				if d.Overdue {
+					words = "OVERDUE " + relative(d.Due, time.Now())
+				}
+				fmt.Fprintf(w, "TO DECIDE           %s by %s, %s: waypost agent consent show %s\n", clean(string(d.Act)), clean(d.By), words, clean(d.Certificate))
+			}
 			return nil
 		}}
 }
