@@ -12,7 +12,7 @@ type Entry struct {
 	Schema string
 	About  string // one sentence for people
 
-	// From and To are the roles that may send and receive the kind; empty is any.
+	// From and To are the roles that may send and receive the kind; empty is any but administrators.
 	From, To []Role
 	// Lanes in which it may travel; the first is the usual one. The lane of a referral is that of its urgency.
 	Lanes []Lane
@@ -94,9 +94,13 @@ func EntryOf(k Kind) (Entry, bool) {
 	return Entry{}, false
 }
 
-// MayTravel reports whether an agency of one role may send the kind to one of another. Unknown kinds may not.
+// MayTravel reports whether an agency of one role may send the kind to one of another. Unknown kinds may not, and
+// administrators, who prove the record without reading it, neither send nor receive anything about a survivor.
 func MayTravel(k Kind, from, to Role) bool {
 	e, ok := EntryOf(k)
+	if !e.Control && e.Kind != KindReceipt && (from == RoleAdministrator || to == RoleAdministrator) {
+		return false
+	}
 	return ok && (len(e.From) == 0 || slices.Contains(e.From, from)) && (len(e.To) == 0 || slices.Contains(e.To, to))
 }
 

@@ -99,6 +99,16 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
+// TestAdministratorsReadNothing: who proves the record is sent nothing about a survivor.
+func TestAdministratorsReadNothing(t *testing.T) {
+	for _, e := range Catalogue() {
+		serves := e.Control || e.Kind == KindReceipt
+		if MayTravel(e.Kind, RolePolice, RoleAdministrator) != serves || MayTravel(e.Kind, RoleAdministrator, RolePolice) != serves {
+			t.Errorf("%s and administrators", e.Kind)
+		}
+	}
+}
+
 func everyCategory(t reflect.Type, f func(name, category string)) {
 	t = elemOf(t)
 	if t.Kind() != reflect.Struct || isTime(t) {

@@ -85,3 +85,64 @@ func roundTrip[T any](t *testing.T, data []byte) {
 	}
 	Categories(v)
 }
+
+// FuzzDecodePayload: over all kinds nothing panics, an error is an *InvalidError beside a nil result, and what is accepted
+// means the same when it is encoded and read again; asking what it holds, and taking that out, never fails in another way.
+func FuzzDecodePayload(f *testing.F) {
+	var schemas []string
+	for _, e := range Catalogue() {
+		if e.typ == nil {
+			continue
+		}
+		schemas = append(schemas, e.Schema)
+		files, err := filepath.Glob("testdata/" + string(e.Kind) + "/*.json")
+		if err != nil || len(files) == 0 {
+			f.Fatalf("no seeds for %s", e.Kind)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(uint8(len(schemas)-1), b, uint32(len(b)))
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, data []byte, allow uint32) {
+		schema := schemas[int(which)%len(schemas)]
+		p, err := DecodePayload(schema, data)
+		var invalid *InvalidError
+		if err != nil {
+			if !errors.As(err, &invalid) || p != nil || len(invalid.Problems) == 0 {
+				t.Fatalf("%T beside %v", err, p)
+			}
+			return
+		}
+		text, err := Encode(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodePayload(schema, text)
+		if err != nil {
+			t.Fatalf("not accepted again: %v", err)
+		}
+		if d := cmp.Diff(p, again); d != "" {
+			t.Fatal(d)
+		}
+		var allowed []Category
+		for i, c := range AllCategories() {
+			if allow&(1<<i) != 0 {
+				allowed = append(allowed, c)
+			}
+		}
+		smaller, _, err := Minimise(p, allowed)
+		if err != nil {
+			if !errors.As(err, &invalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if left := Excess(smaller, allowed); len(left) > 0 {
+			t.Fatalf("left after minimising: %v", left)
+		}
+	})
+}
