@@ -202,42 +202,87 @@ func (a *Agent) state(st consent.Statement, c *consent.Certificate, now time.Tim
 	return intake.Said{Statement: s, Text: text}, err
 }
 
-// Withdraw ends a consent, or asks for it.
+// Withdraw ends a consent, or asks for it: the one named and every other that it renewed or that renewed it. To the survivor
+// they are one, and what went under an older one is held all the same.
 func (a *Agent) Withdraw(ctx context.Context, id string) (*api.ConsentDetail, error) {
-	c, err := a.known(ctx, id)
+	chain, err := a.chain(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	now := a.now()
-	act := consent.ActRequested
-	if c.Issuer == a.cfg.Agency {
-		act = consent.ActWithdrawn
-	}
-	said, err := a.state(consent.Statement{Act: act}, c.Certificate, now)
-	if err != nil {
-		return nil, err
-	}
 	err = a.store.Update(ctx, func(tx *store.Tx) error {
-		marks, err := tx.Marks(id)
-		if err != nil {
-			return err
+		for _, c := range chain {
+			if err := a.withdraw(tx, c, now); err != nil {
+				return err
+			}
 		}
-		// Again, by a second click or another caseworker: everybody was told the first time.
-		if h := a.stand(c.Certificate, marks); h.Withdrawn || act == consent.ActRequested && a.asked(marks, &h) {
-			return nil
-		}
-		if said.Thread, err = tx.ThreadUnder(id); err != nil {
-			return err
-		}
-		if act == consent.ActWithdrawn {
-			return a.registry.Withdrawn(tx, said, now)
-		}
-		return a.registry.Requested(tx, said, true, now)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return a.Consent(ctx, id)
+}
+
+func (a *Agent) withdraw(tx *store.Tx, c *certificate, now time.Time) error {
+	marks, err := tx.Marks(c.ID)
+	if err != nil {
+		return err
+	}
+	act := consent.ActRequested
+	if c.Issuer == a.cfg.Agency {
+		act = consent.ActWithdrawn
+	}
+	// Again, by a second click or another caseworker: everybody was told the first time.
+	if h := a.stand(c.Certificate, marks); h.Withdrawn || act == consent.ActRequested && a.asked(marks, &h) {
+		return nil
+	}
+	said, err := a.state(consent.Statement{Act: act}, c.Certificate, now)
+	if err != nil {
+		return err
+	}
+	if said.Thread, err = tx.ThreadUnder(c.ID); err != nil {
+		return err
+	}
+	if act == consent.ActWithdrawn {
+		return a.registry.Withdrawn(tx, said, now)
+	}
+	return a.registry.Requested(tx, said, true, now)
+}
+
+// chain is a certificate with all that it replaced and that replaced it, as far as we keep them.
+func (a *Agent) chain(ctx context.Context, id string) ([]*certificate, error) {
+	first, err := a.known(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out, next := []*certificate{first}, []string{first.Supersedes}
+	for _, n := range first.marks.Newer {
+		next = append(next, n.ID)
+	}
+	for len(next) > 0 {
+		id := next[0]
+		next = next[1:]
+		if id == "" || slices.ContainsFunc(out, func(c *certificate) bool { return c.ID == id }) {
+			continue
+		}
+		c, err := a.known(ctx, id)
+		var missing *api.Error
+		if errors.As(err, &missing) {
+			continue // never sent to us
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c.Issuer != first.Issuer {
+			continue // whoever copies an id into "supersedes" must not be able to drag another's consent along
+		}
+		out, next = append(out, c), append(next, c.Supersedes)
+		for _, n := range c.marks.Newer {
+			next = append(next, n.ID)
+		}
+	}
+	return out, nil
 }
 
 // asked reports whether this agency has asked for the withdrawal already and it is not decided.

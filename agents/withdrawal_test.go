@@ -414,6 +414,16 @@ func TestNarrowing(t *testing.T) {
 	if _, code, pr := p.about(t, cert, "replace", string(body)); code != 422 || pr.Code != "consent-superseded" {
 		t.Errorf("replaced twice: %d %+v", code, pr)
 	}
+	// To the survivor old and new are one: withdrawing the new one reaches what went under the old.
+	p.must(t, next.ID, "withdraw", "")
+	for _, id := range []string{cert, next.ID} {
+		n.standing(t, id, "withdrawn")
+	}
+	for _, id := range []string{first.ID, again.ID} {
+		if it := n.in(t, id); len(it.Payload) != 0 {
+			t.Error("a message under a withdrawn chain can still be read")
+		}
+	}
 	record["survivor"] = "Somebody-else"
 	body, _ = json.Marshal(record)
 	if _, code, pr := p.about(t, next.ID, "replace", string(body)); code != 422 || pr.Code != "another-survivor" {

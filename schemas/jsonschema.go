@@ -24,6 +24,7 @@ var schemaTypes = func() (out []schemaType) {
 		}
 	}
 	return append(out, schemaType{SchemaReceipt, reflect.TypeFor[Receipt]()}, schemaType{SchemaConsentTerms, reflect.TypeFor[Consent]()},
+		schemaType{SchemaHolderAnswer, reflect.TypeFor[HolderAnswer]()},
 		schemaType{SchemaSubmission, reflect.TypeFor[Submission]()})
 }()
 

@@ -24,6 +24,7 @@ const (
 	SchemaWithdrawalOutcome    = "withdrawal-outcome.v1"
 	SchemaForwarding           = "forwarding.v1"
 	SchemaSubmission           = "submission.v1"     // never travels
+	SchemaHolderAnswer         = "holder-answer.v1"  // never travels by itself
 	SchemaConsentTerms         = "consent-record.v1" // inside a certificate
 )
 

@@ -79,6 +79,7 @@ func readme(t *testing.T) []byte {
 	}
 	for _, x := range []struct{ title, words, schema, dir string }{
 		{"consent-record", "What a survivor agreed to. The agency that took it signs it into a certificate.", SchemaConsentTerms, "testdata/consent-record"},
+		{"holder-answer", "What a holder did after a withdrawal, as its system tells its agent.", SchemaHolderAnswer, "testdata/holder-answer"},
 		{"submission", "The one document that an agency's system hands to its agent, for any kind: exactly one member is the message.", SchemaSubmission, "testdata/submission"},
 	} {
 		w("\n## %s\n\n%s\n\n- JSON Schema: [%s.schema.json](%s.schema.json). Examples: %s.\n\n", x.title, x.words, x.schema, x.schema, exampleLinks(t, x.dir))

@@ -19,7 +19,8 @@ func (s *server) description() []byte {
 		panic(err)
 	}
 	components := doc["components"].(map[string]any)["schemas"].(map[string]any)
-	for path, schema := range map[string]string{"/v1/referrals": schemas.SchemaSubmission, "/v1/inbox/{id}/responses": schemas.SchemaReferralResponse} {
+	for path, schema := range map[string]string{"/v1/referrals": schemas.SchemaSubmission, "/v1/messages": schemas.SchemaSubmission, "/v1/inbox/{id}/responses": schemas.SchemaReferralResponse,
+		"/v1/consents/{id}/replace": schemas.SchemaConsentTerms, "/v1/consents/{id}/answer": schemas.SchemaHolderAnswer} {
 		name := strings.NewReplacer(".", "_", "-", "_").Replace(schema)
 		include(components, name, schema)
 		post := doc["paths"].(map[string]any)[path].(map[string]any)["post"].(map[string]any)

@@ -110,7 +110,8 @@ func (in *Intake) examine(msg Message) *plan {
 	if m.Kind == schemas.KindReceipt || m.Outcome == schemas.OutcomeVoid {
 		return p // the store knows the rest
 	}
-	if sender.State != directory.StateActive {
+	// What a suspended agency had sent before is not let in; but a survivor's withdrawal counts whoever brings it.
+	if entry, _ := schemas.EntryOf(m.Kind); sender.State != directory.StateActive && !entry.Control {
 		return p.quarantine(directory.CodeSuspendedAgency)
 	}
 
