@@ -220,19 +220,6 @@ func (a *Agent) QuarantineItem(ctx context.Context, n int64) (*api.QuarantineIte
 	return &it, nil
 }
 
-// Thread returns the history of a thread.
-func (a *Agent) Thread(ctx context.Context, thread string) ([]api.HistoryItem, error) {
-	events, err := a.store.History(ctx, thread)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, notFound("This agent has seen nothing of such a thread.")
-	}
-	out := make([]api.HistoryItem, len(events))
-	for i, e := range events {
-		out[i] = api.HistoryItem{At: e.At, Event: e.Type, Message: e.Message, Kind: e.Kind, Agency: e.Peer, Code: e.Code, Consent: e.Certificate}
-	}
-	return out, err
-}
-
 // Agencies shows the directory from this agency's point of view.
 func (a *Agent) Agencies(context.Context) (*api.DirectoryInfo, error) {
 	dir := a.directory.View()

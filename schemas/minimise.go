@@ -23,7 +23,7 @@ type Cut struct {
 //
 // Some members cannot go: others need them. The error is then an *InvalidError that names them and what is broken without
 // them, both by their path in p, and the results are zero. A payload that was not valid before is an error too. p is never
-// changed.
+// changed. Like Validate, it reads today's date.
 func Minimise[P Payload](p P, allowed []Category) (P, []Cut, error) {
 	var none P
 	v := reflect.ValueOf(p)
@@ -228,12 +228,18 @@ func (c *cutter) problems(out any) []Problem {
 	return problems
 }
 
+// maxTries bounds how long a hostile document can keep needed busy; the largest honest one has fewer cuts.
+const maxTries = 3 * maxProblems
+
 // needed finds the members without which there would be fewer problems: they are tried one by one.
 func (c *cutter) needed(v reflect.Value, broken []Problem) (out []Problem) {
-	last := ""
+	last, tries := "", 0
 	for _, cut := range c.cuts {
-		if cut.Path == last || len(out) == maxProblems {
+		if cut.Path == last {
 			continue
+		}
+		if tries++; tries > maxTries {
+			break
 		}
 		last = cut.Path
 		try := &cutter{allowed: c.allowed, keep: cut.Path, moved: map[string]string{}}

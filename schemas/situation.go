@@ -14,8 +14,8 @@ type SafeContact struct {
 	SayIfOther      string    `json:"say_if_someone_else_answers,omitzero" validate:"omitempty,max=500,prose" category:"contact"`
 	CodeWord        string    `json:"code_word,omitzero" validate:"omitempty,max=100,line" category:"contact"`
 	CallerID        CallerID  `json:"caller_id,omitzero" validate:"omitempty,code" category:"contact"`
-	PhoneWatched    Certainty `json:"phone_watched,omitzero" validate:"omitempty,code" category:"risk"`
-	Through         *Worker   `json:"through,omitzero" validate:"omitempty"` // reach the survivor through this worker
+	PhoneWatched    Certainty `json:"phone_watched,omitzero" validate:"omitempty,code" category:"contact"` // the warning goes where the number goes
+	Through         *Worker   `json:"through,omitzero" validate:"omitempty"`                               // reach the survivor through this worker
 	Notes           string    `json:"notes,omitzero" validate:"omitempty,max=2000,prose" category:"contact"`
 }
 

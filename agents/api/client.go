@@ -137,9 +137,9 @@ func (c *Client) Message(ctx context.Context, id string) (*Message, error) {
 	return m, err
 }
 
-// Thread returns a thread's history.
-func (c *Client) Thread(ctx context.Context, id string) ([]HistoryItem, error) {
-	return getItems[HistoryItem](ctx, c, "/v1/threads/"+url.PathEscape(id), 0, 0, nil)
+// Thread returns a thread's history and how its referrals stand.
+func (c *Client) Thread(ctx context.Context, id string) (*ThreadView, error) {
+	return get[ThreadView](ctx, c, "/v1/threads/"+url.PathEscape(id))
 }
 
 // Directory shows who is who.

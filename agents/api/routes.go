@@ -200,9 +200,9 @@ func (s *server) routes() {
 		}) (*one[QuarantineItem], error) {
 			return single(svc.QuarantineItem(ctx, in.N))
 		})
-	operation(s, "GET", "/v1/threads/{id}", "read-thread", "Read the history of a thread", ScopeRead, http.StatusOK,
-		func(ctx context.Context, in *MessageID) (*list[HistoryItem], error) {
-			return items(svc.Thread(ctx, in.ID))
+	operation(s, "GET", "/v1/threads/{id}", "read-thread", "Read the history of a thread and how its referrals stand", ScopeRead, http.StatusOK,
+		func(ctx context.Context, in *MessageID) (*one[ThreadView], error) {
+			return single(svc.Thread(ctx, in.ID))
 		})
 	operation(s, "GET", "/v1/directory", "read-directory", "See who is who and who may be written to", ScopeRead, http.StatusOK,
 		func(ctx context.Context, _ *struct{}) (*one[DirectoryInfo], error) { return single(svc.Agencies(ctx)) })

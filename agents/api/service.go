@@ -9,6 +9,7 @@ import (
 	"waypost/agents/store"
 	"waypost/schemas"
 	"waypost/schemas/directory"
+	"waypost/schemas/thread"
 )
 
 // Service is what the API stands on: the running agent. Every method is safe for concurrent use. Errors that a caller
@@ -31,7 +32,7 @@ type Service interface {
 	OutboxMessage(ctx context.Context, id string) (*Message, error)
 	Quarantine(ctx context.Context, p store.Page) ([]QuarantineItem, error)
 	QuarantineItem(ctx context.Context, n int64) (*QuarantineItem, error)
-	Thread(ctx context.Context, thread string) ([]HistoryItem, error)
+	Thread(ctx context.Context, thread string) (*ThreadView, error)
 	Agencies(ctx context.Context) (*DirectoryInfo, error)
 	Status(ctx context.Context) (*Status, error)
 	// RetrySink puts the dead letters of a sink back in its queue and returns how many.
@@ -121,6 +122,19 @@ type HistoryItem struct {
 	Agency  string       `json:"agency,omitempty"`
 	Code    string       `json:"code,omitempty"`
 	Consent string       `json:"certificate,omitempty" doc:"The consent that it is about"`
+}
+
+// ThreadView is what happened in a thread here, and how its referrals stand.
+type ThreadView struct {
+	Items     []HistoryItem   `json:"items" doc:"What this agent did and saw, oldest first"`
+	Referrals []ReferralState `json:"referrals,omitempty" doc:"Each referral of the thread and what became of it; the same at both of its agencies"`
+	Flags     []thread.Flag   `json:"flags,omitempty" doc:"Messages that could not do what they say; they are kept"`
+}
+
+// ReferralState is one referral and what became of it.
+type ReferralState struct {
+	State thread.State `json:"state" doc:"One word for a list; work, delivery and hold are told apart below"`
+	thread.Request
 }
 
 // AgencyItem is one agency of the network.

@@ -115,18 +115,31 @@ func newAgentThreadCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			items, err := c.Thread(cmd.Context(), args[0])
+			view, err := c.Thread(cmd.Context(), args[0])
 			if err != nil {
 				return explain(cmd.ErrOrStderr(), err)
 			}
-			if done, err := asJSON(cmd, items); done {
+			if done, err := asJSON(cmd, view); done {
 				return err
 			}
 			var rows [][]string
-			for _, h := range items {
+			w := cmd.OutOrStdout()
+			for _, r := range view.Referrals {
+				fmt.Fprintf(w, "referral %s from %s to %s: %s (transport: %s)\n", clean(r.ID), clean(r.Requester), clean(r.Responder), strings.ToUpper(clean(string(r.State))), clean(string(r.Delivery)))
+				for _, s := range r.Steps {
+					fmt.Fprintf(w, "  %s  %s by %s\n", s.At.Local().Format("2006-01-02 15:04:05"), clean(string(s.State)), clean(s.By))
+				}
+			}
+			for _, f := range view.Flags {
+				fmt.Fprintf(w, "FLAGGED %s: message %s\n", clean(f.Code), clean(f.EventID))
+			}
+			if len(view.Referrals) > 0 {
+				fmt.Fprintln(w)
+			}
+			for _, h := range view.Items {
 				rows = append(rows, []string{h.At.Local().Format("2006-01-02 15:04:05"), strings.TrimPrefix(h.Event, "waypost."), string(h.Kind), h.Agency, h.Code, h.Message})
 			}
-			return list(cmd.OutOrStdout(), "WHEN WHAT KIND AGENCY CODE MESSAGE", rows)
+			return list(w, "WHEN WHAT KIND AGENCY CODE MESSAGE", rows)
 		}}
 }
 

@@ -18,10 +18,11 @@ type Unit string
 // The units. Elapsed time runs through nights and holidays: danger does not wait for Monday.
 const (
 	Elapsed     Unit = "elapsed"
-	Days        Unit = "days"         // calendar days; the deadline is the end of the last
-	WorkingDays Unit = "working-days" // the day of the start does not count; the deadline is the end of the last
-	Months      Unit = "months"       // calendar months, the last day of a shorter one
-	Given       Unit = "given"        // the start is itself the deadline: a date that somebody set
+	Days        Unit = "days"                // calendar days after that of the start; the deadline is the end of the last
+	DaysWith    Unit = "days-beginning-with" // calendar days, that of the start the first
+	WorkingDays Unit = "working-days"        // the day of the start does not count; the deadline is the end of the last
+	Months      Unit = "months"              // calendar months, the last day of a shorter one
+	Given       Unit = "given"               // the start is itself the deadline: a date that somebody set
 )
 
 // Clock is one row of the table.
@@ -79,8 +80,8 @@ var table = []Clock{
 	response(ResponsePriority, schemas.UrgencyPriority),
 	response(ResponseRoutine, schemas.UrgencyRoutine),
 	{Name: ReasonableGrounds, Starts: "referral into the National Referral Mechanism", Unit: WorkingDays, Length: 5, Jurisdiction: "GB", Warn: []int{1}, Source: guidance},
-	{Name: RecoveryPeriod, Starts: "positive reasonable grounds decision", Unit: Days, Length: 45, Jurisdiction: "GB", Until: "2022-12-12", NotBefore: true, Warn: []int{14, 7}, Source: nationality},
-	{Name: RecoveryPeriod, Starts: "positive reasonable grounds decision", Unit: Days, Length: 30, Jurisdiction: "GB", From: "2022-12-13", NotBefore: true, Warn: []int{14, 7}, Source: nationality},
+	{Name: RecoveryPeriod, Starts: "positive reasonable grounds decision", Unit: DaysWith, Length: 45, Jurisdiction: "GB", Until: "2022-12-12", NotBefore: true, Warn: []int{14, 7}, Source: nationality},
+	{Name: RecoveryPeriod, Starts: "positive reasonable grounds decision", Unit: DaysWith, Length: 30, Jurisdiction: "GB", From: "2022-12-13", NotBefore: true, Warn: []int{14, 7}, Source: nationality},
 	{Name: RecoveryPeriodEnd, Starts: "the end named in the decision", Unit: Given, Jurisdiction: "GB", Warn: []int{14, 7}, Source: nationality},
 	{Name: ConclusiveGrounds, Starts: "end of the recovery period", Unit: Given, Jurisdiction: "GB", NotBefore: true, Source: guidance},
 	{Name: Reconsideration, Starts: "negative decision", Unit: Days, Length: 30, Jurisdiction: "GB", Warn: []int{14, 7, 2}, Source: guidance},
@@ -131,6 +132,8 @@ func (c Clock) Due(start time.Time, cal Calendar) Deadline {
 		d.At = start.Add(c.Within)
 	case Days:
 		d.At = cal.endOf(cal.addDays(start, c.Length))
+	case DaysWith:
+		d.At = cal.endOf(cal.addDays(start, c.Length-1))
 	case WorkingDays:
 		day := start
 		for left := c.Length; left > 0; {

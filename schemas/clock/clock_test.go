@@ -28,8 +28,8 @@ func TestDue(t *testing.T) {
 		{WithdrawalAnswer, "GB-SCT", "2026-06-12 09:00", "2026-06-17 00:00"}, // 15 June 2026 by proclamation
 		{WithdrawalAnswer, "GB-NIR", "2026-07-10 09:00", "2026-07-15 00:00"}, // 13 July for the 12th
 		{WithdrawalAnswer, "FR-75", "2026-04-02 10:00", "2026-04-04 00:00"},  // no holidays known there; in UTC
-		{RecoveryPeriod, "GB-EAW", "2022-12-12 12:00", "2023-01-27 00:00"},
-		{RecoveryPeriod, "GB-EAW", "2022-12-13 12:00", "2023-01-13 00:00"},
+		{RecoveryPeriod, "GB-EAW", "2022-12-12 12:00", "2023-01-26 00:00"},
+		{RecoveryPeriod, "GB-EAW", "2022-12-13 12:00", "2023-01-12 00:00"},
 		{Reconsideration, "GB-EAW", "2026-01-31 08:00", "2026-03-03 00:00"},
 		{DataSubjectRequest, "GB-EAW", "2028-01-31 08:00", "2028-03-01 00:00"}, // to the end of 29 February
 		{ConsentReview, "GB-EAW", "2026-11-30 08:00", "2027-03-01 00:00"},
@@ -58,7 +58,7 @@ func TestTable(t *testing.T) {
 		if c.Source == "" || c.Starts == "" {
 			t.Errorf("%s has no source or no start", c.Name)
 		}
-		if (c.Unit == Elapsed) != (c.Within > 0) || (c.Length > 0) != slices.Contains([]Unit{Days, WorkingDays, Months}, c.Unit) {
+		if (c.Unit == Elapsed) != (c.Within > 0) || (c.Length > 0) != slices.Contains([]Unit{Days, DaysWith, WorkingDays, Months}, c.Unit) {
 			t.Errorf("%s: length does not fit the unit", c.Name)
 		}
 	}
@@ -184,4 +184,20 @@ func TestProperties(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPayloadsNameClocks: every date that a payload brings has a clock, or nobody would be warned of it.
+func TestPayloadsNameClocks(t *testing.T) {
+	n := 0
+	for _, p := range []schemas.Deadliner{&schemas.NRMDecision{}, &schemas.SupportEntitlement{}, &schemas.JusticeUpdate{Hearing: &schemas.Hearing{}}} {
+		for name := range p.Deadlines() {
+			n++
+			if _, ok := Named(name, time.Now()); !ok {
+				t.Errorf("%s: no clock %s", p.Kind(), name)
+			}
+		}
+	}
+	if n < 6 {
+		t.Errorf("only %d dates", n)
+	}
 }
