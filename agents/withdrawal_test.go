@@ -488,6 +488,63 @@ func TestMinimise(t *testing.T) {
 	}
 }
 
+// TestWithdrawalRacesWithSends: whoever is first, nothing goes on under a withdrawn consent: what was accepted before is
+// stopped or taken back, what comes after is refused.
+func TestWithdrawalRacesWithSends(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	p, n := pair(t, b, "")
+	sent := p.mustSubmit(t, ngo, nil)
+	p.waitState(t, sent.ID, "delivered")
+	cert := n.in(t, sent.ID).Certificates[0]
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	went, refused := 0, 0
+	for range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range 15 {
+				_, code, pr := p.submit(t, ngo, func(doc map[string]any) { delete(doc, "consent"); doc["certificates"] = []string{cert} })
+				mu.Lock()
+				switch {
+				case code == 202:
+					went++
+				case code == 422 && pr.Code == "consent-withdrawn":
+					refused++
+				default:
+					t.Errorf("%d %+v", code, pr)
+				}
+				half := went == 40
+				mu.Unlock()
+				if half {
+					p.must(t, cert, "withdraw", "")
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	if went < 40 || refused == 0 {
+		t.Fatalf("%d went, %d were refused: no race", went, refused)
+	}
+	n.standing(t, cert, "withdrawn")
+	eventually(t, "every message has come to its end", func() bool {
+		for _, it := range p.outbox(t) {
+			if it.Kind == "referral" && it.State != "delivered" && it.State != "rejected" && it.State != "void" {
+				return false
+			}
+		}
+		return true
+	})
+	var page struct{ Items []item }
+	n.call(t, "GET", "/v1/inbox?limit=500", nil, &page)
+	for _, it := range page.Items {
+		if it.Kind == "referral" && len(n.in(t, it.ID).Payload) != 0 {
+			t.Errorf("%s can still be read", it.ID)
+		}
+	}
+}
+
 // TestWithdrawalStorm: a withdrawal is quick however much went under the consent.
 func TestWithdrawalStorm(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,17 @@ func (j *JusticeUpdate) Deadlines() map[string]Date {
 	return out
 }
 
+// Clocks starts the time in which the survivor must be told, if nobody has told them and nobody named a day.
+func (j *JusticeUpdate) Clocks() map[string]Date {
+	if j.ToldSurvivor != "" || j.TellBy != "" {
+		return nil
+	}
+	if j.Enhanced {
+		return map[string]Date{"victims-code-update-vulnerable": j.On}
+	}
+	return map[string]Date{"victims-code-update": j.On}
+}
+
 // Rules checks that a court date has its hearing.
 func (j *JusticeUpdate) Rules() (problems []Problem) {
 	if j.Event == JusticeCourtDate && j.Hearing == nil {

@@ -53,6 +53,12 @@ type Deadliner interface {
 	Deadlines() map[string]Date
 }
 
+// ClockStarter is a payload that starts clocks: the keys name clocks of package clock, the dates are when they start.
+type ClockStarter interface {
+	Payload
+	Clocks() map[string]Date
+}
+
 // ControlPayload is a payload that serves consent itself.
 type ControlPayload interface {
 	Payload

@@ -47,6 +47,14 @@ func (r *Referral) PurposeList() []Purpose { return slices.Clone(r.Purposes) }
 // Ground returns the lawful basis.
 func (r *Referral) Ground() *LawfulBasis { return &r.LawfulBasis }
 
+// Clocks starts the target for a decision that was asked for and not made.
+func (r *Referral) Clocks() map[string]Date {
+	if r.NRM == nil || r.NRM.Referred == "" || r.NRM.ReasonableGrounds != "" && r.NRM.ReasonableGrounds != DecisionPending {
+		return nil
+	}
+	return map[string]Date{"reasonable-grounds-target": r.NRM.Referred}
+}
+
 // declaredCategories are the categories that the prose of the summary was declared to contain.
 func (r *Referral) declaredCategories() []Category {
 	if r.Summary == "" {

@@ -33,19 +33,32 @@ type Alarm struct {
 
 // Message sets timers for the dates in a payload.
 func (k *Timekeeper) Message(tx *store.Tx, m *envelope.Manifest, payload schemas.Payload, now time.Time) error {
-	d, ok := payload.(schemas.Deadliner)
-	if !ok {
-		return nil
+	var ends, starts map[string]schemas.Date
+	if d, ok := payload.(schemas.Deadliner); ok {
+		ends = d.Deadlines()
 	}
-	dates := d.Deadlines()
-	for i, name := range slices.Sorted(maps.Keys(dates)) {
-		cal := k.Calendar()
-		at, err := time.ParseInLocation(time.DateOnly, string(dates[name]), cal.Zone())
-		if err != nil {
-			continue // a date that is not set
-		}
-		if err := k.set(tx, m.ID, i, m.Thread, name, at, now); err != nil {
-			return err
+	if s, ok := payload.(schemas.ClockStarter); ok {
+		starts = s.Clocks()
+	}
+	n := 0
+	for _, dates := range []map[string]schemas.Date{ends, starts} {
+		for _, name := range slices.Sorted(maps.Keys(dates)) {
+			cal := k.Calendar()
+			at, err := time.ParseInLocation(time.DateOnly, string(dates[name]), cal.Zone())
+			if err != nil {
+				continue // a date that is not set
+			}
+			c, ok := clock.Named(name, at)
+			if !ok {
+				continue
+			}
+			if _, end := ends[name]; end {
+				c.Unit = clock.Given // the payload names the date itself
+			}
+			if err := k.alarm(tx, m.ID, n, m.Thread, name, c.Due(at, cal), now); err != nil {
+				return err
+			}
+			n++
 		}
 	}
 	return nil
@@ -53,7 +66,8 @@ func (k *Timekeeper) Message(tx *store.Tx, m *envelope.Manifest, payload schemas
 
 // Consent sets timers for the end of a consent, and at the agency that took it for its review.
 func (k *Timekeeper) Consent(tx *store.Tx, c *consent.Certificate, now time.Time) error {
-	if err := k.set(tx, c.ID, 0, "", clock.ConsentEnd, c.Consent.Expires, now); err != nil {
+	end, _ := clock.Named(clock.ConsentEnd, now)
+	if err := k.alarm(tx, c.ID, 0, "", clock.ConsentEnd, end.Due(c.Consent.Expires, k.Calendar()), now); err != nil {
 		return err
 	}
 	if c.Issuer != k.Agency || c.Consent.Review.IsZero() || !c.Consent.Review.Before(c.Consent.Expires) {
@@ -63,15 +77,6 @@ func (k *Timekeeper) Consent(tx *store.Tx, c *consent.Certificate, now time.Time
 	review, _ := clock.Named(clock.ConsentReview, now)
 	review.Unit = clock.Given
 	return k.alarm(tx, c.ID, 1, "", clock.ConsentReview, review.Due(c.Consent.Review, k.Calendar()), now)
-}
-
-func (k *Timekeeper) set(tx *store.Tx, ref string, n int, thread, name string, start, now time.Time) error {
-	c, ok := clock.Named(name, start)
-	if !ok {
-		return nil
-	}
-	c.Unit = clock.Given // the payload names the date itself
-	return k.alarm(tx, ref, n, thread, name, c.Due(start, k.Calendar()), now)
 }
 
 func (k *Timekeeper) alarm(tx *store.Tx, ref string, n int, thread, name string, d clock.Deadline, now time.Time) error {

@@ -65,7 +65,7 @@ func newAgentSendCommand() *cobra.Command {
 func newAgentRespondCommand() *cobra.Command {
 	var r schemas.ReferralResponse
 	var accept, again bool
-	var decline, redirect, starts, file, key string
+	var decline, redirect, starts, wait, file, key string
 	cmd := &cobra.Command{
 		Use: "respond ID", Short: "Answer a referral in the inbox",
 		Example: "  waypost agent respond ID --accept --where \"north of the county\" --starts 2026-03-01\n" +
@@ -86,16 +86,16 @@ func newAgentRespondCommand() *cobra.Command {
 				for _, x := range []struct {
 					set     bool
 					outcome schemas.ResponseOutcome
-				}{{accept, schemas.ResponseAccepted}, {decline != "", schemas.ResponseDeclined}, {len(r.Questions) > 0, schemas.ResponseInformationNeeded}, {redirect != "", schemas.ResponseRedirected}} {
+				}{{accept, schemas.ResponseAccepted}, {decline != "", schemas.ResponseDeclined}, {len(r.Questions) > 0, schemas.ResponseInformationNeeded}, {redirect != "", schemas.ResponseRedirected}, {wait != "", schemas.ResponseWaitlisted}} {
 					if x.set {
 						chosen++
 						r.Outcome = x.outcome
 					}
 				}
 				if chosen != 1 {
-					return usage(errors.New("say one of --accept, --decline, --question, --redirect, or --file"), "waypost agent respond --help")
+					return usage(errors.New("say one of --accept, --decline, --waitlist, --question, --redirect, or --file"), "waypost agent respond --help")
 				}
-				r.DeclineReason, r.RedirectTo, r.Starts = schemas.DeclineReason(decline), redirect, schemas.Date(starts)
+				r.DeclineReason, r.RedirectTo, r.Starts, r.ExpectedWait = schemas.DeclineReason(decline), redirect, schemas.Date(starts), schemas.ExpectedWait(wait)
 				if text, err = schemas.Encode(&r); err != nil {
 					return err
 				}
@@ -112,8 +112,9 @@ func newAgentRespondCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVar(&accept, "accept", false, "accept")
-	f.StringVar(&decline, "decline", "", "decline for a reason: "+strings.Join(schemas.Codes("decline_reason"), ", "))
+	f.StringVar(&decline, "decline", "", "decline for a reason: "+strings.Join(schemas.Codes("decline-reason"), ", "))
 	f.StringArrayVar(&r.Questions, "question", nil, "ask for information; may be repeated")
+	f.StringVar(&wait, "waitlist", "", "put on the waiting list, for about: "+strings.Join(schemas.Codes("expected-wait"), ", "))
 	f.StringVar(&redirect, "redirect", "", "point to another agency, by id")
 	f.StringVar(&r.Where, "where", "", "with --accept: where, in general terms, never an address")
 	f.StringVar(&starts, "starts", "", "with --accept: from when, YYYY-MM-DD")

@@ -197,7 +197,15 @@ func TestPayloadsNameClocks(t *testing.T) {
 			}
 		}
 	}
-	if n < 6 {
+	for _, p := range []schemas.ClockStarter{&schemas.Referral{NRM: &schemas.NRM{Referred: "2026-03-01"}}, &schemas.JusticeUpdate{}, &schemas.JusticeUpdate{Enhanced: true}} {
+		for name := range p.Clocks() {
+			n++
+			if _, ok := Named(name, time.Now()); !ok {
+				t.Errorf("%s: no clock %s", p.Kind(), name)
+			}
+		}
+	}
+	if n < 9 {
 		t.Errorf("only %d dates", n)
 	}
 }
