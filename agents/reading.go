@@ -49,14 +49,14 @@ func state(o *store.Outgoing) string {
 func outItem(o *store.Outgoing) api.Item {
 	m := o.Manifest
 	return api.Item{N: o.N, ID: m.ID, Thread: m.Thread, ReplyTo: m.ReplyTo, From: m.From, To: m.To, Kind: m.Kind, Schema: m.Schema, Lane: m.Lane, Seq: m.Seq,
-		Sent: m.Sent, RespondBy: m.RespondBy, Answered: o.Answered, Overdue: o.Overdue != nil && o.Answered == nil, Basis: m.Basis, State: state(o), Hold: o.Hold,
-		ReceiptCode: o.ReceiptCode, ReceiptAt: o.ReceiptAt}
+		Sent: m.Sent, RespondBy: m.RespondBy, Answered: o.Answered, Overdue: o.Overdue != nil && o.Answered == nil && o.Stopped == nil, Basis: m.Basis, State: state(o), Hold: o.Hold,
+		Stopped: o.Stopped, ReceiptCode: o.ReceiptCode, ReceiptAt: o.ReceiptAt}
 }
 
 func inItem(in *store.Incoming) api.Item {
 	m := in.Manifest
 	it := api.Item{N: in.N, ID: m.ID, Thread: m.Thread, ReplyTo: m.ReplyTo, From: m.From, To: m.To, Kind: m.Kind, Schema: m.Schema, Lane: m.Lane, Seq: m.Seq,
-		Sent: m.Sent, Received: &in.Received, RespondBy: m.RespondBy, Answered: in.Answered, Overdue: in.Overdue != nil && in.Answered == nil, Basis: m.Basis, State: "received"}
+		Sent: m.Sent, Received: &in.Received, RespondBy: m.RespondBy, Answered: in.Answered, Overdue: in.Overdue != nil && in.Answered == nil && in.Stopped == nil, Basis: m.Basis, Stopped: in.Stopped, State: "received"}
 	switch {
 	case in.Refused != nil:
 		it.State = "refused"

@@ -74,6 +74,7 @@ type Item struct {
 	Basis       string       `json:"basis,omitempty"`
 	State       string       `json:"state" doc:"outbox: pending, published (not yet collected), delivered, quarantined, rejected, stopped, void (taken back); inbox: received, routed, stopped, refused"`
 	Hold        string       `json:"hold,omitempty" doc:"Code for why a pending message is not leaving"`
+	Stopped     *time.Time   `json:"stopped,omitempty" doc:"Its consent was withdrawn, or that was asked for: nothing goes on and no clock runs"`
 	ReceiptCode string       `json:"receipt_code,omitempty"`
 	ReceiptAt   *time.Time   `json:"receipt_at,omitempty"`
 }

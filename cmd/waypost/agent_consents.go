@@ -168,6 +168,8 @@ func printConsent(w io.Writer, d *api.ConsentDetail, now time.Time) error {
 				words = "OVERDUE " + relative(y.Due, now)
 			}
 			line("to decide", string(y.Act)+" by "+y.By+", "+words)
+		} else if y.Answer != nil {
+			line("we decided", answerWords(y.Answer)+", "+y.Decided.Local().Format(time.RFC1123))
 		}
 	}
 	if d.Notice != "" {
@@ -182,10 +184,7 @@ func printConsent(w io.Writer, d *api.ConsentDetail, now time.Time) error {
 	for _, h := range d.Holders {
 		answer := ""
 		if h.Answer != nil {
-			answer = string(h.Answer.Outcome)
-			if h.Answer.Basis != "" {
-				answer += " on " + string(h.Answer.Basis) + " (" + string(h.Answer.Reason) + ") until " + string(h.Answer.Until)
-			}
+			answer = answerWords(h.Answer)
 		}
 		due := ""
 		if h.Due != nil && h.Answered == nil {
@@ -202,4 +201,12 @@ func printConsent(w io.Writer, d *api.ConsentDetail, now time.Time) error {
 		rows = append(rows, []string{h.Agency, strings.Join(h.Via, ","), h.Since.Local().Format("2 Jan 15:04"), state, due, reminders, answer})
 	}
 	return list(w, "HOLDER THROUGH LAST-SENT STATE DUE REMINDERS ANSWER", rows)
+}
+
+func answerWords(a *schemas.HolderAnswer) string {
+	words := string(a.Outcome)
+	if a.Basis != "" {
+		words += " on " + string(a.Basis) + " (" + string(a.Reason) + ") until " + string(a.Until)
+	}
+	return words
 }

@@ -99,6 +99,8 @@ func due(it api.Item, now time.Time) string {
 		return ""
 	case it.Answered != nil:
 		return "answered"
+	case it.Stopped != nil:
+		return "stopped"
 	case it.Overdue || it.RespondBy.Before(now):
 		return "OVERDUE " + relative(*it.RespondBy, now)
 	}
