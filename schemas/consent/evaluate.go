@@ -75,32 +75,39 @@ func (v Verdict) Code() string {
 // It is pure and total: no clock, no I/O, no panic on any input, and its
 // arguments are not changed. What is unknown or absent is never allowed.
 //
-// The rules for a basis consent:<id>, all of which must hold:
-//   - a certificate with that id is there;
-//   - it is not withdrawn, from everyone or from From or To alone, not stopped,
-//     and at is before it was superseded;
-//   - From is its issuer, or is itself covered as a recipient. If From is not the
-//     issuer, To is not the issuer and the use is no reply, it is passing on: the
-//     consent then allows it to those it names (onward named), or does so if the
-//     survivor was asked again about this From and To at most ReconfirmedFor
-//     before (onward reconfirm);
-//   - To is the issuer, or is covered as a recipient;
-//   - every purpose is covered; a use that is no reply has at least one;
-//   - every category is covered, save case-admin, which is not about the survivor;
-//   - given ≤ at < expires.
+// The rules for a basis consent:<id>, all of which must hold, with the reason
+// given for each that does not:
+//   - a certificate with that id is there; of several with it all must allow
+//     (consent-missing, and then no other reason);
+//   - it is not withdrawn, from everyone or from From or To alone
+//     (consent-withdrawn), and not stopped (consent-stopped);
+//   - at is before it was superseded (consent-superseded);
+//   - given ≤ at (consent-not-yet-valid) and at < expires (consent-expired);
+//   - From is its issuer, or is covered as a recipient (consent-foreign);
+//   - if From is covered but not the issuer, To is not the issuer and the use is
+//     no reply, it is passing on: then onward is named, or it is reconfirm and
+//     the survivor was asked again about this From and this To, not longer than
+//     ReconfirmedFor before at and not more than five minutes after it
+//     (consent-reconfirm; with any other onward consent-onward);
+//   - To is the issuer, or is covered as a recipient (consent-recipient);
+//   - every purpose is covered, and a use that is no reply has one at least
+//     (consent-purpose);
+//   - every category is covered, save case-admin, which is not about the
+//     survivor (consent-category).
 //
 // An agency is covered as a recipient ([Certificate.Covers]) if the consent names
 // its id, or a class of its role and, where the class has one, its region; but
-// never if its id is withheld, nor if it is a police force that is not named by
-// id and the survivor wanted nothing shared with the police.
+// never if an entry of withheld names its id, nor if it has the role police, is
+// not named by id, and an entry of withheld is from the police and names nobody.
+// What has no id is nobody, and is covered by nothing.
 //
-// A reply that holds case-admin only says nothing about the survivor and is
-// always allowed: that a consent has ended must never keep an agency from
-// answering "we decline".
+// A reply whose categories are case-admin and nothing else says nothing about the
+// survivor and is always allowed, whatever the certificates: that a consent has
+// ended must never keep an agency from answering "we decline".
 //
 // For another basis that is on the list, no certificate is needed: it is
 // reasoned and authorised inside the payload, and counted. Any other basis is
-// refused.
+// refused (basis-unknown), "consent" without an id too.
 func Evaluate(certificates []Held, basis string, use Use, at time.Time) Verdict {
 	id, consent := strings.CutPrefix(basis, envelope.ConsentPrefix)
 	if !consent {
@@ -152,7 +159,7 @@ func (h *Held) evaluate(use Use, at time.Time) (reasons []Reason) {
 	if !at.Before(k.Expires) {
 		add(ReasonExpired, stamp(k.Expires))
 	}
-	if use.From.ID != h.Issuer {
+	if use.From.ID != h.Issuer || use.From.ID == "" {
 		switch {
 		case !h.Covers(use.From):
 			add(ReasonForeign, word(use.From.ID))
