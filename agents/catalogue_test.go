@@ -282,3 +282,67 @@ func TestProvenanceStays(t *testing.T) {
 		t.Errorf("passed on: %s", text)
 	}
 }
+
+// TestAnswerDueSoon: whoever is on duty hears of it before an answer is overdue, unless it was given.
+func TestAnswerDueSoon(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	p, n := pair(t, b, "")
+	waits, answered := p.mustSubmit(t, ngo, nil), p.mustSubmit(t, ngo, nil)
+	for _, a := range []accepted{waits, answered} {
+		p.waitState(t, a.ID, "delivered")
+	}
+	if code, pr := n.call(t, "POST", "/v1/inbox/"+answered.ID+"/responses", []byte(`{"outcome":"declined","decline_reason":"no-capacity"}`), nil); code != http.StatusAccepted {
+		t.Fatalf("respond: %d %+v", code, pr)
+	}
+	if n.eventFiles(t, store.EventClockSoon) != 0 {
+		t.Error("warned at once")
+	}
+	n.clock.move(50 * time.Minute) // of an hour
+	eventually(t, "one warning", func() bool { return n.eventFiles(t, store.EventClockSoon) == 1 })
+	n.clock.move(15 * time.Minute)
+	eventually(t, "overdue", func() bool { return n.eventFiles(t, store.EventOverdue) == 1 })
+	if soon, over := n.eventFiles(t, store.EventClockSoon), n.eventFiles(t, store.EventClockOver); soon != 1 || over != 0 {
+		t.Errorf("%d warnings, %d ends", soon, over)
+	}
+}
+
+// TestAskedAgain: under a consent that asks for it, passing on needs the survivor's word each time; it travels signed, and
+// the recipient looks for it too.
+func TestAskedAgain(t *testing.T) {
+	t.Parallel()
+	_, p, n, h := trio(t)
+	sent := p.mustSubmit(t, ngo, func(doc map[string]any) { doc["consent"].(map[string]any)["onward"] = "reconfirm" })
+	p.waitState(t, sent.ID, "delivered")
+	on := func(asked bool) (accepted, int, problem) {
+		return n.submit(t, housing, func(doc map[string]any) {
+			delete(doc, "consent")
+			doc["thread"] = sent.Thread
+			if asked {
+				doc["reconfirmed"] = true
+			}
+		})
+	}
+	if _, code, pr := on(false); code != 422 || pr.Code != "consent-reconfirm" {
+		t.Fatalf("passed on without asking again: %d %+v", code, pr)
+	}
+	a, code, pr := on(true)
+	if code != 202 {
+		t.Fatalf("asked again: %d %+v", code, pr)
+	}
+	n.waitState(t, a.ID, "delivered")
+	if h.in(t, a.ID).ID == "" {
+		t.Error("not in the inbox of the housing provider")
+	}
+	// Back to the agency that took the consent, nobody needs to be asked.
+	update := map[string]any{"purposes": []string{"support-planning"}, "lawful_basis": map[string]any{"basis": "consent"}, "note": "The survivor has arrived."}
+	back := n.mustMessage(t, map[string]any{"to": police, "thread": sent.Thread, "referral_update": update})
+	n.waitState(t, back.ID, "delivered")
+	// Weeks later it counts no more.
+	for _, m := range []*member{p, n, h} {
+		m.clock.move(8 * 24 * time.Hour)
+	}
+	if _, code, pr := on(false); code != 422 || pr.Code != "consent-reconfirm" {
+		t.Errorf("an old asking counts: %d %+v", code, pr)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"waypost/agents/intake"
 	"waypost/agents/store"
 	"waypost/schemas"
 )
@@ -44,6 +45,12 @@ func (a *Agent) ringOne(tx *store.Tx, t *store.Timer, now time.Time) error {
 	ev := &store.Event{Type: store.EventClockSoon, Thread: t.Thread, Message: t.Ref, Code: alarm.Clock, At: now}
 	if over {
 		ev.Type = store.EventClockOver
+	}
+	if alarm.Clock == intake.ResponseClock {
+		open, err := tx.WaitsForAnswer(t.Ref)
+		if err != nil || over || !open {
+			return err
+		}
 	}
 	if schemas.ValidThreadID(t.Ref) { // a certificate, not a message
 		ev.Message, ev.Certificate = "", t.Ref

@@ -24,6 +24,9 @@ type Timekeeper struct {
 	Calendar func() clock.Calendar
 }
 
+// ResponseClock is the alarm of an answer that is due. That it is overdue is the business of the message's own clock.
+const ResponseClock = "response"
+
 // Alarm is what a timer is about. It is kept locked: a date can be somebody's data.
 type Alarm struct {
 	Clock string      `json:"clock"`
@@ -41,6 +44,14 @@ func (k *Timekeeper) Message(tx *store.Tx, m *envelope.Manifest, payload schemas
 		starts = s.Clocks()
 	}
 	n := 0
+	if m.RespondBy != nil && m.To == k.Agency {
+		// A last quarter of the time is left: whoever is on duty should know before it is overdue, not after.
+		soon := m.RespondBy.Add(-m.RespondBy.Sub(m.Sent) / 4)
+		if err := k.alarm(tx, m.ID, n, m.Thread, ResponseClock, clock.Deadline{At: *m.RespondBy, Warn: []time.Time{soon}}, now); err != nil {
+			return err
+		}
+		n++
+	}
 	for _, dates := range []map[string]schemas.Date{ends, starts} {
 		for _, name := range slices.Sorted(maps.Keys(dates)) {
 			cal := k.Calendar()

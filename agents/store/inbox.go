@@ -184,6 +184,12 @@ func (tx *Tx) AnsweredIncoming(id string, at time.Time) error {
 	return err
 }
 
+// WaitsForAnswer reports whether a message that came still waits for our answer.
+func (tx *Tx) WaitsForAnswer(id string) (open bool, err error) {
+	err = tx.tx.QueryRowContext(tx.ctx, `SELECT EXISTS (SELECT 1 FROM inbox WHERE id = ? AND respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL)`, id).Scan(&open)
+	return open, classify(err)
+}
+
 // IncomingManifest returns what the manifest of an accepted message says, inside an update.
 func (tx *Tx) IncomingManifest(id, self string) (*envelope.Manifest, error) {
 	in, err := scanIncoming(tx.tx.QueryRowContext(tx.ctx, `SELECT `+inboxList+` FROM inbox WHERE id = ?`, id), self)
