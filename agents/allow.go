@@ -101,15 +101,28 @@ func offer(o *outgoing, permitted error, v consent.Verdict, allowed []schemas.Ca
 	return refuse(code, sentence, "Send it again with \"minimise\": true to leave out the members named; ask the survivor for more only if it is needed.", problems...)
 }
 
+// memberOf is where a payload stands in its submission.
+func memberOf(payload schemas.Payload) string {
+	if payload.Kind() == schemas.KindReferralResponse {
+		return ""
+	}
+	return "/" + strings.ReplaceAll(string(payload.Kind()), "-", "_")
+}
+
 // under puts problems of a payload where it stands in the submission.
 func under(payload schemas.Payload, problems []schemas.Problem) []schemas.Problem {
-	prefix := "/" + strings.ReplaceAll(string(payload.Kind()), "-", "_")
-	if payload.Kind() == schemas.KindReferralResponse {
-		prefix = ""
-	}
 	out := slices.Clone(problems)
 	for i := range out {
-		out[i].Path = prefix + out[i].Path
+		out[i].Path = memberOf(payload) + out[i].Path
+	}
+	return out
+}
+
+// left is what was left out, where it stood in the submission.
+func (o *outgoing) left() []schemas.Cut {
+	out := slices.Clone(o.cut)
+	for i := range out {
+		out[i].Path = memberOf(o.payload) + out[i].Path
 	}
 	return out
 }

@@ -95,7 +95,7 @@ func (a *Agent) send(ctx context.Context, o *outgoing, again *repeat, also func(
 		return a.accepted(ctx, first)
 	}
 	a.log.Info("message accepted", "message", m.ID, "thread", m.Thread, "kind", string(m.Kind), "lane", string(m.Lane), "peer", m.To)
-	return &api.Accepted{ID: m.ID, Thread: m.Thread, State: string(store.Pending), RespondBy: m.RespondBy, Left: o.cut}, nil
+	return &api.Accepted{ID: m.ID, Thread: m.Thread, State: string(store.Pending), RespondBy: m.RespondBy, Left: o.left()}, nil
 }
 
 // keep stores what is new about consent, and asks once more how the certificate stands: between asking and this update a

@@ -3,6 +3,7 @@ package agents
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"waypost/agents/intake"
@@ -75,6 +76,10 @@ func (a *Agent) chase(ctx context.Context, now time.Time) error {
 		if err := a.remind(ctx, &silent[i], now); err != nil {
 			return err
 		}
+	}
+	open, err := a.store.Duties(ctx, "")
+	if err != nil || !slices.ContainsFunc(open, func(d store.Duty) bool { return d.Overdue == nil && d.Due.Before(now) }) {
+		return err
 	}
 	return a.store.Update(ctx, func(tx *store.Tx) error {
 		late, err := tx.OverdueDuties(now, sweepMax)

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"errors"
+	"slices"
 
 	"waypost/agents/store"
 	"waypost/schemas"
@@ -78,8 +79,15 @@ func (in *Intake) checkControl(tx *store.Tx, p *plan) (string, error) {
 		}
 		return CodeStatementMismatch, nil
 	case *schemas.WithdrawalOutcome:
-		if told, err := tx.Told(x.Statement, m.From); err != nil || !told {
-			return CodeUnknownWithdrawal, err
+		// Whoever has our statement was told of it, by us or by whoever passed it on: that may be before we hear of the passing.
+		marks, err := tx.Marks(x.Certificate)
+		if err != nil {
+			return "", err
+		}
+		if !slices.ContainsFunc(marks.Statements, func(s *consent.Statement) bool {
+			return s.ID == x.Statement && s.Act == consent.ActWithdrawn && s.By == in.Agency
+		}) {
+			return CodeUnknownWithdrawal, nil
 		}
 		return "", nil
 	case *schemas.Forwarding:
@@ -130,12 +138,19 @@ func (in *Intake) control(tx *store.Tx, p *plan) error {
 	}
 	switch x := p.payload.(type) {
 	case *schemas.ConsentWithdrawal:
-		return in.Registry.Withdrawn(tx, said(x.Statement), p.now)
+		if err := in.Registry.Withdrawn(tx, said(x.Statement), p.now); err != nil {
+			return err
+		}
+		return in.Registry.Again(tx, x.Certificate, p.now)
 	case *schemas.WithdrawalRequest:
 		s := said(x.Statement)
 		held, err := in.standing(tx, p, x.Certificate, s.Statement)
 		if err != nil {
 			return err
+		}
+		if held != nil && held.Withdrawn && held.Issuer == in.Agency {
+			// It is withdrawn already, and whoever asks has not heard: we may not have known that they hold something.
+			return in.Registry.TellLate(tx, s, p.now)
 		}
 		// Unknown here: it is kept, and counts if the certificate comes.
 		return in.Registry.Requested(tx, s, held != nil && held.Stopped && !held.Withdrawn, p.now)
@@ -152,6 +167,13 @@ func (in *Intake) control(tx *store.Tx, p *plan) error {
 		return in.Registry.Stands(tx, s, held != nil && !held.Stopped && !held.Withdrawn, p.now)
 	case *schemas.WithdrawalOutcome:
 		message, err := tx.AnswerNotice(x.Statement, m.From, x.HolderAnswer, p.now)
+		if errors.Is(err, store.ErrNotFound) {
+			n := &store.Notice{Statement: x.Statement, Certificate: x.Certificate, Agency: m.From, Told: p.now, Due: &p.now}
+			if _, err := tx.AddNotice(n); err != nil {
+				return err
+			}
+			message, err = tx.AnswerNotice(x.Statement, m.From, x.HolderAnswer, p.now)
+		}
 		if err != nil {
 			return err
 		}

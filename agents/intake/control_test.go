@@ -419,3 +419,87 @@ func TestWithdrawalUnderFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswerOvertakesForwarding: we took the consent. A holder that we do not know of yet was told by whoever passed the
+// data on, and answers; that counts, and when the note about the passing comes it is not asked again. One that asks for a
+// withdrawal that was made already is told.
+func TestAnswerOvertakesForwarding(t *testing.T) {
+	w := sinked(newWorld(t))
+	ctx := context.Background()
+	cert := w.draft().certificate
+	cert.Issuer, cert.Consent.Recipients = ngo, schemas.Recipients{Agencies: []string{police, housing}}
+	locked, err := w.vaults[ngo].Lock(cert.ID, []byte(w.sign(*cert)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, s := w.statement(consent.Statement{Act: consent.ActWithdrawn, Certificate: cert.ID, Issuer: ngo, By: ngo}, "")
+	err = w.store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.AddCertificate(intake.Kept(cert, locked, w.now), ngo); err != nil {
+			return err
+		}
+		return w.intake.Registry.Withdrawn(tx, intake.Said{Statement: s, Text: text, Thread: schemas.NewThreadID()}, w.now)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.take(w.control(housing, &schemas.WithdrawalOutcome{Certificate: cert.ID, Statement: s.ID, HolderAnswer: schemas.HolderAnswer{Outcome: schemas.HolderErased}}))
+	if code := w.quarantineCode(); code != "" {
+		t.Fatalf("the answer was set aside: %s", code)
+	}
+	w.take(w.control(police, &schemas.Forwarding{Certificate: cert.ID, Agency: housing, About: schemas.KindReferral, Message: schemas.NewMessageID()}))
+	notices, err := w.store.Notices(ctx, cert.ID)
+	if err != nil || len(notices) != 1 || notices[0].Agency != housing || notices[0].Answer.Outcome != schemas.HolderErased {
+		t.Errorf("%+v %v", notices, err)
+	}
+	if got := w.posted(); len(got) != 0 {
+		t.Errorf("asked again: %v", got)
+	}
+	if code := w.quarantineCode(); code != "" {
+		t.Fatalf("the note was set aside: %s", code)
+	}
+	text, asked := w.statement(consent.Statement{Act: consent.ActRequested, Certificate: cert.ID, Issuer: ngo, By: police}, "")
+	w.take(w.control(police, &schemas.WithdrawalRequest{Certificate: cert.ID, Statement: asked.ID}, text))
+	if got := w.posted(); !slices.Equal(got, []string{"consent-withdrawal " + police}) {
+		t.Errorf("who asks late is told %v", got)
+	}
+}
+
+func (w *world) sign(c consent.Certificate) string {
+	w.t.Helper()
+	text, err := consent.Sign(c, w.vaults[c.Issuer].Signer())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return text
+}
+
+// TestOneAnswerForAllCarriers: a withdrawal that also comes from the issuer itself, after we answered the copy that somebody
+// passed on, leaves no clock running.
+func TestOneAnswerForAllCarriers(t *testing.T) {
+	w := sinked(newWorld(t))
+	d := w.draft()
+	w.take(d)
+	cert := d.certificate.ID
+	text, s := w.statement(consent.Statement{Act: consent.ActWithdrawn, Certificate: cert, Issuer: police, By: police}, "")
+	w.take(w.control(housing, &schemas.ConsentWithdrawal{Certificate: cert, Statement: s.ID}, text))
+	answer := func() {
+		t.Helper()
+		err := w.store.Update(context.Background(), func(tx *store.Tx) error {
+			return w.intake.Registry.Decide(tx, cert, schemas.HolderAnswer{Outcome: schemas.HolderStopped}, w.now)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer()
+	if got := w.posted(); !slices.Equal(got, []string{"withdrawal-outcome " + police}) {
+		t.Fatalf("answered %v", got)
+	}
+	direct := w.control(police, &schemas.ConsentWithdrawal{Certificate: cert, Statement: s.ID}, text)
+	by := w.now.Add(time.Hour)
+	direct.manifest.RespondBy = &by
+	w.take(direct)
+	if next, err := w.store.NextClock(context.Background()); err != nil || next != nil {
+		t.Errorf("a clock still runs until %v (%v)", next, err)
+	}
+}

@@ -68,6 +68,35 @@ func (r *Registry) Notify(tx *store.Tx, s Said, h store.Holder, now time.Time) e
 	return err
 }
 
+// TellLate keeps a request that came after the withdrawal and answers it with what was said.
+func (r *Registry) TellLate(tx *store.Tx, s Said, now time.Time) error {
+	if _, err := tx.AddStatement(s.Statement, s.Text, r.Agency, now); err != nil {
+		return err
+	}
+	marks, err := tx.Marks(s.Certificate)
+	if err != nil {
+		return err
+	}
+	for _, w := range marks.Statements {
+		if !w.Ends(s.By) {
+			continue
+		}
+		if err := r.Notify(tx, Said{Statement: w, Text: marks.Texts[w.ID]}, store.Holder{Certificate: s.Certificate, Agency: s.By, Thread: s.Thread}, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Again stops the clock of a withdrawal that came once more, by another carrier, after we had answered.
+func (r *Registry) Again(tx *store.Tx, certificate string, now time.Time) error {
+	duties, err := tx.Duties(certificate)
+	if err != nil || slices.ContainsFunc(duties, func(d store.Duty) bool { return d.Act == consent.ActWithdrawn && d.Decided == nil }) {
+		return err
+	}
+	return tx.AnsweredWithdrawals(certificate, now)
+}
+
 // Decide answers the issuer of a withdrawn certificate: what we did with what we hold. Erasing happens here.
 func (r *Registry) Decide(tx *store.Tx, certificate string, a schemas.HolderAnswer, now time.Time) error {
 	if a.Outcome == schemas.HolderErased {
@@ -87,15 +116,15 @@ func (r *Registry) Decide(tx *store.Tx, certificate string, a schemas.HolderAnsw
 	if err := tx.DecideDuties(certificate, consent.ActWithdrawn, a, now); err != nil {
 		return err
 	}
+	if err := tx.AnsweredWithdrawals(certificate, now); err != nil {
+		return err
+	}
 	for _, d := range duties {
 		if d.Act != consent.ActWithdrawn {
 			continue
 		}
 		m, err := tx.IncomingManifest(d.Message, r.Agency)
 		if err != nil {
-			return err
-		}
-		if err := tx.AnsweredIncoming(d.Message, now); err != nil {
 			return err
 		}
 		l := Letter{To: d.Issuer, Thread: d.Thread, At: now, Payload: &schemas.WithdrawalOutcome{

@@ -36,6 +36,7 @@ CREATE INDEX outbox_pending ON outbox (lane, n) WHERE state = 'pending';
 CREATE INDEX outbox_held ON outbox (peer, lane) WHERE state = 'pending' AND hold <> '';
 CREATE INDEX outbox_thread ON outbox (thread, n);
 CREATE INDEX outbox_basis ON outbox (basis);
+CREATE INDEX outbox_leftover ON outbox (n) WHERE state = 'pending' AND outcome = '' AND stopped IS NOT NULL;
 CREATE INDEX outbox_clock ON outbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL;
 
 CREATE TABLE inbox (
@@ -66,6 +67,7 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_thread ON inbox (thread, n);
 CREATE INDEX inbox_basis ON inbox (basis);
 CREATE INDEX inbox_availability ON inbox (peer, n) WHERE kind = 'availability';
+CREATE INDEX inbox_leftover ON inbox (n) WHERE routed IS NULL AND refused IS NULL AND stopped IS NOT NULL;
 CREATE INDEX inbox_clock ON inbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL;
 
 -- Every message id ever decided, for ever: a replay is recognised even after the message itself was erased.

@@ -111,6 +111,12 @@ func (tx *Tx) TakeBack(o *Outgoing, code string, sign Signer) (bool, error) {
 	return n == 1, nil
 }
 
+// AnsweredWithdrawals stops the clocks of all messages that brought us withdrawals of a certificate: one answer is for all.
+func (tx *Tx) AnsweredWithdrawals(certificate string, at time.Time) error {
+	_, err := tx.exec(`UPDATE inbox SET answered = ? WHERE basis = ? AND kind = ? AND answered IS NULL`, millis(at), envelope.ConsentPrefix+certificate, string(schemas.KindConsentWithdrawal))
+	return err
+}
+
 // ThreadUnder returns the thread of the latest message under a certificate, a new id when there is none: what is said about
 // a consent is shown where people look.
 func (tx *Tx) ThreadUnder(certificate string) (thread string, err error) {
