@@ -62,7 +62,7 @@ func Excess(p Payload, allowed []Category) []Cut {
 type cutter struct {
 	allowed map[Category]bool
 	dry     bool   // only list
-	keep    string // a member that stays although it should go; "" is none
+	keep    string // a member, or a part with all in it, that stays although it should go; "" is none
 	cuts    []Cut
 	moved   map[string]string // path of a list item afterwards, below its parent's path before, to its path before
 }
@@ -106,7 +106,7 @@ func (c *cutter) walk(v reflect.Value, path string) (cut bool) {
 		at := path + "/" + m.name
 		gone := c.missing(m.field, declared[m.field.Name])
 		switch {
-		case len(gone) > 0 && at != c.keep:
+		case len(gone) > 0 && !c.keeps(at):
 			for _, category := range gone {
 				c.cuts = append(c.cuts, Cut{at, category})
 			}
@@ -231,21 +231,45 @@ func (c *cutter) problems(out any) []Problem {
 // maxTries bounds how long a hostile document can keep needed busy; the largest honest one has fewer cuts.
 const maxTries = 3 * maxProblems
 
-// needed finds the members without which there would be fewer problems: they are tried one by one.
+// keeps reports whether a member stays although it should go.
+func (c *cutter) keeps(path string) bool {
+	return c.keep != "" && (path == c.keep || strings.HasPrefix(path, c.keep+"/"))
+}
+
+// needed finds the members without which there would be fewer problems. They are tried one by one; a part whose members need
+// one another is tried as a whole.
 func (c *cutter) needed(v reflect.Value, broken []Problem) (out []Problem) {
-	last, tries := "", 0
-	for _, cut := range c.cuts {
-		if cut.Path == last {
-			continue
-		}
+	tries := 0
+	fewer := func(keep string) bool {
 		if tries++; tries > maxTries {
-			break
+			return false
 		}
-		last = cut.Path
-		try := &cutter{allowed: c.allowed, keep: cut.Path, moved: map[string]string{}}
-		if len(try.problems(try.minimised(v).Interface())) < len(broken) {
-			out = append(out, Problem{cut.Path, RuleRequired, "this member cannot go, or not together with the others that are named; ask for category " + string(cut.Category)})
+		try := &cutter{allowed: c.allowed, keep: keep, moved: map[string]string{}}
+		return len(try.problems(try.minimised(v).Interface())) < len(broken)
+	}
+	name := func(under string) {
+		for _, cut := range c.cuts {
+			if cut.Path == under || strings.HasPrefix(cut.Path, under+"/") {
+				out = append(out, Problem{cut.Path, RuleRequired, "this member cannot go, or not together with the others that are named; ask for category " + string(cut.Category)})
+			}
 		}
+	}
+	tried := map[string]bool{}
+	for _, cut := range c.cuts {
+		if !tried[cut.Path] && fewer(cut.Path) {
+			name(cut.Path)
+		}
+		tried[cut.Path] = true
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for _, cut := range c.cuts {
+		part := cut.Path[:strings.LastIndexByte(cut.Path, '/')]
+		if part != "" && !tried[part] && fewer(part) {
+			name(part)
+		}
+		tried[part] = true
 	}
 	return out
 }

@@ -395,3 +395,12 @@ func TestMinimiseFullReferral(t *testing.T) {
 		t.Errorf("the second document is not named: %v", err)
 	}
 }
+
+// TestNeededTogether: members of a part that need one another are named together.
+func TestNeededTogether(t *testing.T) {
+	u := &ReferralUpdate{Sharing: Sharing{Purposes: []Purpose{PurposeSupportPlanning}, LawfulBasis: LawfulBasis{Basis: BasisConsent}},
+		Alert: &SafetyAlert{What: AlertMissing, When: "2000-02-29"}}
+	_, _, err := Minimise(u, nil)
+	wantProblem(t, err, "/alert/what", RuleRequired)
+	wantProblem(t, err, "/alert/when", RuleRequired)
+}

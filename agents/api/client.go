@@ -73,7 +73,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, key s
 // Submit sends a submission as it stands in a file; the agent validates it.
 func (c *Client) Submit(ctx context.Context, document []byte, key string) (*Accepted, error) {
 	var a Accepted
-	return &a, c.do(ctx, http.MethodPost, "/v1/referrals", document, key, &a)
+	return &a, c.do(ctx, http.MethodPost, "/v1/messages", document, key, &a)
 }
 
 // Respond sends an answer.

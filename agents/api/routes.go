@@ -141,24 +141,27 @@ func single[T any](v *T, err error) (*one[T], error) {
 
 func (s *server) routes() {
 	svc := s.service
-	operation(s, "POST", "/v1/referrals", "submit-referral", "Submit a referral", ScopeSend, http.StatusAccepted,
-		func(ctx context.Context, in *Document) (*acceptedAnswer, error) {
-			sub, err := decode[schemas.Submission](in)
-			if err != nil {
-				return nil, err
-			}
-			a, err := svc.Submit(ctx, sub, in.key(ctx))
-			return &acceptedAnswer{Status: http.StatusAccepted, Body: a}, err
-		})
-	operation(s, "POST", "/v1/messages", "submit-message", "Submit a message of any kind", ScopeSend, http.StatusAccepted,
-		func(ctx context.Context, in *Document) (*acceptedAnswer, error) {
-			sub, err := decode[schemas.Submission](in)
-			if err != nil {
-				return nil, err
-			}
-			a, err := svc.Submit(ctx, sub, in.key(ctx))
-			return &acceptedAnswer{Status: http.StatusAccepted, Body: a}, err
-		})
+	for _, at := range []struct {
+		path, id, summary string
+		referral          bool
+	}{
+		{"/v1/referrals", "submit-referral", "Submit a referral", true},
+		{"/v1/messages", "submit-message", "Submit a message of any kind", false},
+	} {
+		operation(s, "POST", at.path, at.id, at.summary, ScopeSend, http.StatusAccepted,
+			func(ctx context.Context, in *Document) (*acceptedAnswer, error) {
+				sub, err := decode[schemas.Submission](in)
+				if err != nil {
+					return nil, err
+				}
+				if at.referral && sub.Referral == nil {
+					return nil, &Error{Status: http.StatusUnprocessableEntity, Code: "invalid", Sentence: "The submission is no referral.", Hint: "POST it to /v1/messages.",
+						Problems: []schemas.Problem{{Path: "/referral", Rule: schemas.RuleRequired, Hint: "this address takes referrals only"}}}
+				}
+				a, err := svc.Submit(ctx, sub, in.key(ctx))
+				return &acceptedAnswer{Status: http.StatusAccepted, Body: a}, err
+			})
+	}
 	s.consentRoutes()
 	s.placeRoutes()
 	operation(s, "POST", "/v1/inbox/{id}/responses", "respond", "Answer a referral", ScopeRespond, http.StatusAccepted,
