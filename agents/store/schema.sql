@@ -1,4 +1,4 @@
--- Version 1. Nothing in this file may hold payload text: bodies arrive sealed, certificates and problem lists locked
+-- Version 2. Nothing in this file may hold payload text: bodies arrive sealed, certificates and problem lists locked
 -- under the vault's at-rest key. Times are Unix milliseconds, UTC.
 
 CREATE TABLE outbox (

@@ -28,7 +28,7 @@ import (
 var schema string
 
 // Version is the layout this program reads and writes, kept in SQLite's user_version.
-const Version = 1
+const Version = 2
 
 var (
 	// ErrNotFound: no such row.
@@ -41,6 +41,8 @@ var (
 	ErrInUse = errors.New("store is in use by another agent")
 	// ErrNewer: the store was written by a newer program.
 	ErrNewer = errors.New("store was written by a newer version of waypost")
+	// ErrOlder: the store was written by a program that was never released; there is no way from it to this one.
+	ErrOlder = errors.New("store was written by an unreleased version of waypost")
 )
 
 // Store is an open database. Close it to release it.
@@ -124,6 +126,9 @@ func migrate(db *sql.DB) error {
 		return nil
 	case v > Version:
 		return fmt.Errorf("open store: version %d, this program knows %d: %w", v, Version, ErrNewer)
+	}
+	if v > 0 {
+		return fmt.Errorf("open store: version %d, this program writes %d: %w", v, Version, ErrOlder)
 	}
 	if _, err := tx.Exec(schema); err != nil {
 		return fmt.Errorf("create store: %w", classify(err))

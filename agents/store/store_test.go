@@ -292,7 +292,7 @@ func TestGapsAreSeenAndHeal(t *testing.T) {
 	}
 }
 
-func TestNewerStoreIsRefused(t *testing.T) {
+func TestOtherStoresAreRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.db")
 	s := openAt(t, path)
 	s.Close()
@@ -301,6 +301,12 @@ func TestNewerStoreIsRefused(t *testing.T) {
 	}
 	if _, err := store.Open(path); !errors.Is(err, store.ErrNewer) {
 		t.Fatalf("got %v, want ErrNewer", err)
+	}
+	if err := store.SetVersion(path, store.Version-1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(path); !errors.Is(err, store.ErrOlder) {
+		t.Fatalf("got %v, want ErrOlder", err)
 	}
 }
 

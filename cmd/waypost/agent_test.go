@@ -42,7 +42,7 @@ func fakeAgent(t *testing.T, refuse bool) string {
 	fill := func(s string) string { return strings.ReplaceAll(s, "NASTY", raw) }
 	item := fill(`"n":1,"id":NASTY,"thread":NASTY,"reply_to":NASTY,"from":NASTY,"to":NASTY,"kind":NASTY,"schema":NASTY,"lane":NASTY,"seq":1,"sent":` + at + `,"basis":NASTY,"state":NASTY,"hold":NASTY,"receipt_code":NASTY,"overdue":false`)
 	answers := map[string]string{
-		"/v1/messages":   fill(`{"id":NASTY,"thread":NASTY,"state":NASTY}`),
+		"/v1/messages":    fill(`{"id":NASTY,"thread":NASTY,"state":NASTY}`),
 		"/v1/inbox":       `{"items":[{` + item + `}]}`,
 		"/v1/outbox":      `{"items":[{` + item + `}]}`,
 		"/v1/inbox/x":     fill(`{` + item + `,"certificates":[NASTY],"payload":{NASTY:NASTY,"list":[NASTY,{NASTY:[NASTY]}],"deep":{"note":NASTY}},"receipts":[{"outcome":NASTY,"code":NASTY,"sent":` + at + `}],"deliveries":[{"sink":NASTY,"state":NASTY,"code":NASTY}]}`),

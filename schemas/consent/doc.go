@@ -21,6 +21,14 @@
 // rules would write. There is no revocation inside: a certificate says what was
 // agreed when it was signed.
 //
+// In the terms of ISO/IEC TS 27560 and the Kantara consent receipt: the record
+// identifier is "id", the controller "issuer", the principal "survivor" (a
+// pseudonym), the purposes "purposes", the categories "categories", the recipients
+// "recipients" and "onward", the notice "notice_version", "language" and
+// "explained", the collection method "form", the jurisdiction "jurisdiction", the
+// time "given", the duration "expires", the withdrawal method "how_to_withdraw",
+// and a state change is a statement or a certificate that supersedes.
+//
 // # Statement, format waypost.consent-statement.v1
 //
 // What is said about a certificate later is a signed line of its own, at most
