@@ -160,3 +160,35 @@ func consumer(ctx context.Context, t *testing.T, nc *nats.Conn, stream, name str
 	}
 	return c
 }
+
+// TestPublicationStrandsNobody: an agency that waits for mail while the directory is published gets what comes afterwards at
+// once. A broker that is told account claims anew forgets who waits, even when they are the same.
+func TestPublicationStrandsNobody(t *testing.T) {
+	b := brokertest.Start(t)
+	police := b.Join(t, "north-police", schemas.RolePolice)
+	ngo := b.Join(t, "harbour-ngo", schemas.RoleNGO)
+	b.Publish(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c := consumer(ctx, t, ngo.Connect(t), "MAIL_URGENT", "harbour-ngo")
+	batch, err := c.Fetch(1, jetstream.FetchMaxWait(8*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for waits := false; !waits; {
+		info, err := c.Info(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits = info.NumWaiting > 0
+	}
+	b.Publish(t)
+	send(ctx, t, police.Connect(t), "mail.urgent.harbour-ngo.north-police")
+	got := 0
+	for range batch.Messages() {
+		got++
+	}
+	if got != 1 {
+		t.Errorf("%d messages: whoever waited was forgotten (%v)", got, batch.Error())
+	}
+}

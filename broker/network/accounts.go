@@ -3,9 +3,8 @@ package network
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
+	"sort"
 
 	"github.com/nats-io/jwt/v2"
 
@@ -20,7 +19,6 @@ func (a *Authority) accountPath(id string) string {
 // suspended. It is run after every change and whenever the folder is opened, so that a crash between the two, or claims
 // written by an older release with other permissions, are caught up with. The lock is held.
 func (a *Authority) syncAccounts() error {
-	changed := false
 	renew := func(path string, have, want *jwt.AccountClaims) error {
 		same, err := sameAccount(have, want)
 		if err != nil || same {
@@ -28,7 +26,6 @@ func (a *Authority) syncAccounts() error {
 		}
 		want.Tags = nil
 		setVersion(want, AccountVersion(have)+1)
-		changed = true
 		return a.keys.writeAccount(path, want)
 	}
 	path := a.keys.path("jwt", "network.jwt")
@@ -53,20 +50,24 @@ func (a *Authority) syncAccounts() error {
 			return err
 		}
 	}
-	if _, err := os.Stat(a.keys.path("broker", bundleFile)); changed || errors.Is(err, os.ErrNotExist) {
-		return a.refreshBundle()
-	}
-	return nil
+	// Always: a crash may have come between the claims and the bundle that holds them.
+	return a.refreshBundle()
 }
 
 // sameAccount compares what claims grant, without issue time and id.
 func sameAccount(a, b *jwt.AccountClaims) (bool, error) {
-	// Signing keys and imports are compared as the server will read them.
-	x, err := json.Marshal(&a.Account)
+	// Signing keys and imports are compared as the server will read them: signing sorts imports and exports.
+	for _, c := range []*jwt.AccountClaims{a, b} {
+		sort.Sort(c.Imports)
+		sort.Sort(c.Exports)
+	}
+	was, is := a.Account, b.Account
+	is.Type, is.Version = was.Type, was.Version // set by signing
+	x, err := json.Marshal(&was)
 	if err != nil {
 		return false, fmt.Errorf("compare account claims: %w", err)
 	}
-	y, err := json.Marshal(&b.Account)
+	y, err := json.Marshal(&is)
 	if err != nil {
 		return false, fmt.Errorf("compare account claims: %w", err)
 	}

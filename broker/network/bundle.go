@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,7 +62,12 @@ func (a *Authority) refreshBundle() error {
 	if err != nil {
 		return fmt.Errorf("make broker bundle: %w", err)
 	}
-	return WriteFile(a.keys.path("broker", bundleFile), append(out, '\n'), 0o600)
+	out = append(out, '\n')
+	path := a.keys.path("broker", bundleFile)
+	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, out) {
+		return nil
+	}
+	return WriteFile(path, out, 0o600)
 }
 
 // ReadBundle reads a bundle folder and checks that its parts belong together: every account is signed by the operator

@@ -91,9 +91,10 @@ func adminPermissions() jwt.Permissions {
 		[]string{"_INBOX_administrator.>"})
 }
 
-// systemPermissions: push account claims, nothing else of the system account.
+// systemPermissions: push account claims and see which are there, nothing else of the system account. Claims hold public
+// keys and limits, no secret.
 func systemPermissions() jwt.Permissions {
-	return allow([]string{"$SYS.REQ.CLAIMS.UPDATE"}, []string{"_INBOX_publisher.>"})
+	return allow([]string{"$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP"}, []string{"_INBOX_publisher.>"})
 }
 
 // monitorPermissions: ask about JetStream's settings, nothing else of the system account.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -56,8 +57,8 @@ func (a *Authority) connect(ctx context.Context, url, credentials, inbox string)
 	}
 }
 
-// pushAccounts updates the broker's account claims. Those that did not change are sent too: the broker says nothing
-// about what it holds to this user, and a claim is a few kilobytes.
+// pushAccounts updates the broker's account claims, but only those that differ: a server that is told claims anew forgets
+// which of the account's clients wait for mail, and an urgent referral would lie there until they ask again.
 func (a *Authority) pushAccounts(ctx context.Context, url string) error {
 	nc, err := a.connect(ctx, url, "system.creds", "publisher")
 	if err != nil {
@@ -80,7 +81,22 @@ func (a *Authority) pushAccounts(ctx context.Context, url string) error {
 	return nil
 }
 
+// holds reports whether the broker has exactly these claims. Whatever goes wrong is a no: pushing them is always right.
+func holds(ctx context.Context, nc *nats.Conn, token []byte) bool {
+	claims, err := jwt.DecodeAccountClaims(string(token))
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, "$SYS.REQ.ACCOUNT."+claims.Subject+".CLAIMS.LOOKUP", nil)
+	return err == nil && bytes.Equal(bytes.TrimSpace(m.Data), token)
+}
+
 func pushAccount(ctx context.Context, nc *nats.Conn, token []byte) error {
+	if holds(ctx, nc, token) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	m, err := nc.RequestWithContext(ctx, "$SYS.REQ.CLAIMS.UPDATE", token)
