@@ -2,6 +2,7 @@ package agents
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"waypost/agents/store"
@@ -68,13 +69,8 @@ func (a *Agent) tick(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := a.sweep(ctx); err != nil {
-		return err
-	}
-	if err := a.chase(ctx, now); err != nil {
-		return err
-	}
-	if err := a.ring(ctx, now); err != nil {
+	// One of them in trouble keeps none of the others from its work.
+	if err := errors.Join(a.sweep(ctx), a.chase(ctx, now), a.ring(ctx, now)); err != nil {
 		return err
 	}
 	if dir := a.directory.View(); dir != nil && dir.Expired(now) {

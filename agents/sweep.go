@@ -113,6 +113,11 @@ func (a *Agent) remind(ctx context.Context, n *store.Notice, now time.Time) erro
 				}
 			}
 		}
+		if thread == "" { // told without being known as a holder
+			if thread, err = tx.ThreadUnder(n.Certificate); err != nil {
+				return err
+			}
+		}
 		message := n.Message
 		posted, err := a.courier.Post(tx, intake.Letter{To: n.Agency, Thread: thread, At: now, Statements: []string{marks.Texts[n.Statement]},
 			Payload: &schemas.ConsentWithdrawal{Certificate: n.Certificate, Statement: n.Statement, Reminder: n.Reminders + 1}})

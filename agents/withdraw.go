@@ -190,9 +190,6 @@ func (a *Agent) Answer(ctx context.Context, id string, answer *schemas.HolderAns
 		}
 		return a.registry.Decide(tx, id, *answer, now)
 	})
-	if errors.Is(err, intake.ErrUnreachable) {
-		return nil, refuse("issuer-unreachable", "The agency that took the consent cannot be told: the directory lists no key for it.", "Ask the network's administrators.")
-	}
 	if err != nil {
 		return nil, err
 	}

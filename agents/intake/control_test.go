@@ -12,6 +12,7 @@ import (
 	"waypost/agents/store"
 	"waypost/schemas"
 	"waypost/schemas/consent"
+	"waypost/schemas/directory"
 	"waypost/schemas/envelope"
 )
 
@@ -502,4 +503,51 @@ func TestOneAnswerForAllCarriers(t *testing.T) {
 	if next, err := w.store.NextClock(context.Background()); err != nil || next != nil {
 		t.Errorf("a clock still runs until %v (%v)", next, err)
 	}
+}
+
+// TestPolicies: an agency may answer by itself, and what it says it did is done.
+func TestPolicies(t *testing.T) {
+	for policy, want := range map[intake.Policy]struct {
+		posted []string
+		erased bool
+	}{
+		intake.PolicyAsk:   {nil, false},
+		intake.PolicyStop:  {[]string{"withdrawal-outcome " + police}, false},
+		intake.PolicyErase: {[]string{"withdrawal-outcome " + police}, true},
+	} {
+		t.Run(string(policy), func(t *testing.T) {
+			w := sinked(newWorld(t))
+			w.intake.Registry.Policy = policy
+			d := w.draft()
+			w.take(d)
+			w.take(w.withdrawal(police, d.certificate.ID, police))
+			if got := w.posted(); !slices.Equal(got, want.posted) {
+				t.Errorf("posted %v", got)
+			}
+			in, err := w.store.Incoming(context.Background(), ngo, d.manifest.ID)
+			if err != nil || (in.Erased != nil) != want.erased || (in.Body == nil) != want.erased {
+				t.Errorf("erased %v, %v", in.Erased, err)
+			}
+			duties, err := w.store.Duties(context.Background(), d.certificate.ID)
+			if err != nil || len(duties) != 1 || (duties[0].Decided != nil) == (policy == intake.PolicyAsk) {
+				t.Errorf("duties %+v %v", duties, err)
+			}
+		})
+	}
+	t.Run("the issuer has left", func(t *testing.T) {
+		w := sinked(newWorld(t))
+		w.intake.Registry.Policy = intake.PolicyErase
+		d := w.draft()
+		w.take(d)
+		withdrawal := w.message(w.withdrawal(police, d.certificate.ID, police))
+		gone := *w.intake.Registry.Courier
+		gone.Directory = func() *directory.View { return nil }
+		w.intake.Registry.Courier = &gone
+		if v := w.intake.Handle(context.Background(), []intake.Message{withdrawal}); v[0].Fate != intake.Settled {
+			t.Fatalf("a withdrawal that nobody can be told about stays for ever: %+v", v)
+		}
+		if in, err := w.store.Incoming(context.Background(), ngo, d.manifest.ID); err != nil || in.Erased == nil {
+			t.Errorf("not erased: %v", err)
+		}
+	})
 }

@@ -132,7 +132,13 @@ func (r *Registry) Decide(tx *store.Tx, certificate string, a schemas.HolderAnsw
 		if m.From == d.Issuer {
 			l.ReplyTo = d.Message
 		}
-		if _, err := r.Courier.Post(tx, l); err != nil {
+		_, err = r.Courier.Post(tx, l)
+		if errors.Is(err, ErrUnreachable) {
+			// The issuer has left the network. What was decided is done all the same; nobody is left to be told.
+			r.Log.Warn("issuer cannot be told what was done after a withdrawal: no key in the directory", "certificate", certificate, "peer", d.Issuer)
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
