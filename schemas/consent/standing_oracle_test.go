@@ -98,7 +98,10 @@ func oracle(histories []history, basis string, use Use, at time.Time, all []Part
 
 func oracleOne(h history, use Use, at time.Time, all []Party) set[string] {
 	c := h.certificate
-	about := where(h.statements, func(s *Statement) bool { return s.Certificate == c.ID && s.Issuer == c.Issuer })
+	about := where(h.statements, func(s *Statement) bool {
+		byIssuer := s.Act == ActWithdrawn || s.Act == ActStands
+		return s.Certificate == c.ID && s.Issuer == c.Issuer && (s.By == s.Issuer || !byIssuer)
+	})
 	act := func(a Act) set[*Statement] {
 		return about.and(where(h.statements, func(s *Statement) bool { return s.Act == a }))
 	}
@@ -181,6 +184,7 @@ var oracleParties = []Party{
 // maker draws cases that are allowed often and break a rule or a few.
 type maker struct {
 	*rapid.T
+	use Use
 }
 
 // odd is true once in n times.
@@ -253,22 +257,22 @@ func (m maker) history(id string) history {
 		case ActRequested:
 			request++
 			s.ID, s.By = fmt.Sprintf("request-%d", request), m.agency("who asks").ID
-			if s.By == s.Issuer {
-				s.By = "somebody-else" // OpenStatement lets no issuer ask itself
-			}
 		case ActStands:
 			s.Answers = pick(m, "answers", "request-1", "request-1", "request-2", "request-9")
 		case ActReconfirmed:
-			s.By, s.To = pick(m, "who asked again", oracleParties[1:5]...).ID, pick(m, "before passing on to", oracleParties[1:5]...).ID
+			s.By, s.To = pick(m, "who asked again", m.use.From, m.use.From, m.agency("another asked")).ID, pick(m, "before passing on to", m.use.To, m.use.To, m.agency("to another")).ID
 		}
 		if m.odd(8, "about another") {
 			s.Certificate = "another"
 		}
 		if m.odd(8, "names another issuer") {
 			s.Issuer = "quiet-ngo"
-			if s.Act == ActWithdrawn || s.Act == ActStands {
-				s.By = s.Issuer
-			}
+		}
+		if m.odd(8, "by another") {
+			s.By = "quiet-ngo"
+		}
+		if s.Act == ActRequested && s.By == c.Issuer {
+			s.By = "somebody-else" // OpenStatement lets no issuer ask itself
 		}
 		h.statements = append(h.statements, s)
 	}
@@ -281,7 +285,7 @@ func (m maker) history(id string) history {
 	return h
 }
 
-func (m maker) use() Use {
+func (m maker) drawUse() Use {
 	from, to := oracleParties[0], oracleParties[1]
 	if !m.odd(3, "issuer sends") {
 		from = m.agency("from")
@@ -318,7 +322,8 @@ func TestStandAndEvaluate(t *testing.T) {
 	asked, allowed, seen, several := 0, 0, map[string]int{}, 0
 	for asked < cases {
 		rapid.Check(t, func(rt *rapid.T) {
-			m := maker{rt}
+			m := maker{T: rt}
+			m.use = m.drawUse()
 			histories := []history{m.history("first")}
 			for range pick(m, "other certificates", 0, 0, 0, 1, 2) {
 				histories = append(histories, m.history(pick(m, "other", "first", "second", "")))
@@ -327,7 +332,7 @@ func TestStandAndEvaluate(t *testing.T) {
 			if m.odd(8, "another basis") {
 				basis = pick(m, "basis", "consent:second", "consent:unheard-of", "consent:", "consent", "", "vital-interests", "duty-to-notify", "because", "Consent:first", " consent:first")
 			}
-			use, at := m.use(), m.instant("at")
+			use, at := m.use, m.instant("at")
 
 			var held []Held
 			for _, h := range histories {
