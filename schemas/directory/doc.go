@@ -45,6 +45,13 @@
 // A code is ^[a-z][a-z0-9-]{0,63}$; a reader does not refuse one it does not
 // know, it only never matches.
 //
+// Log, at key log, at most 64 KiB; there is none before the network keeps a ledger:
+//
+//	type     "waypost.log.v1"
+//	origin   "waypost-log-" and the first 16 hex digits of SHA-256 of the root's
+//	         verifier key as text; first line of every checkpoint
+//	keys     1 to 32 keys: note verifier keys named as origin, Ed25519
+//
 // Head, at key head, at most 1 MiB:
 //
 //	type      "waypost.head.v1"

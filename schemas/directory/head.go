@@ -22,6 +22,7 @@ const RootName = "waypost-network"
 // Keys of the directory's bucket.
 const (
 	HeadKey         = "head"
+	LogKey          = "log"
 	agencyPrefix    = "agency."
 	agreementPrefix = "agreement."
 )
@@ -78,6 +79,9 @@ func (h *Head) check() *Error {
 
 // validKey reports whether key can be the key of an entry. The head is not one.
 func validKey(key string) bool {
+	if key == LogKey {
+		return true
+	}
 	if id, ok := strings.CutPrefix(key, agencyPrefix); ok {
 		return schemas.ValidAgencyID(id)
 	}
@@ -149,3 +153,13 @@ func sign(key string, v any, limit int, signer note.Signer) ([]byte, error) {
 }
 
 func at(field string, i int) string { return field + "/" + strconv.Itoa(i) }
+
+// SignedByRoot reports whether raw is one signed line that the root made, whatever it says.
+func SignedByRoot(root note.Verifier, raw []byte) bool {
+	line, rest, err := envelope.ParseLine(raw, MaxHead)
+	if err != nil || len(rest) != 0 {
+		return false
+	}
+	_, err = line.Verify(root)
+	return err == nil
+}

@@ -21,6 +21,8 @@ type View struct {
 	ids        []string // of agencies, sorted
 	agreements []*Agreement
 	flows      map[pair][]*Agreement
+	log        *Log // nil: this network keeps no ledger yet
+	logKeys    []note.Verifier
 }
 
 type member struct {
@@ -40,6 +42,17 @@ type pair struct{ from, to string }
 // that is offline works on: see [View.Expired]. On error the View is nil and
 // the caller keeps the one it has.
 func Open(root note.Verifier, head []byte, entries map[string][]byte, minVersion uint64) (*View, error) {
+	return openView(root, head, entries, minVersion, true)
+}
+
+// OpenPart is Open without the demand that nothing is missing: for a proof that
+// carries only the entries it needs. What the View does not list it says nothing
+// about; never decide with it whether a message may flow.
+func OpenPart(root note.Verifier, head []byte, entries map[string][]byte) (*View, error) {
+	return openView(root, head, entries, 0, false)
+}
+
+func openView(root note.Verifier, head []byte, entries map[string][]byte, minVersion uint64, whole bool) (*View, error) {
 	h, err := OpenHead(root, head)
 	if err != nil {
 		return nil, err
@@ -59,6 +72,9 @@ func Open(root note.Verifier, head []byte, entries map[string][]byte, minVersion
 	}
 	for _, key := range slices.Sorted(maps.Keys(h.Entries)) {
 		raw, ok := entries[key]
+		if !ok && !whole {
+			continue
+		}
 		if !ok {
 			return nil, &Error{Code: CodeEntryMissing, Field: key}
 		}
@@ -76,6 +92,9 @@ func Open(root note.Verifier, head []byte, entries map[string][]byte, minVersion
 }
 
 func (v *View) add(root note.Verifier, key string, raw []byte) error {
+	if key == LogKey {
+		return v.addLog(root, raw)
+	}
 	if strings.HasPrefix(key, agencyPrefix) {
 		m := new(member)
 		if err := open(root, raw, MaxEntry, AgencyType, &m.Agency); err != nil {
