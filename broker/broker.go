@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"waypost/broker/network"
+	"waypost/broker/notary"
+	"waypost/schemas/directory"
 )
 
 // Broker is one running middle: an embedded NATS server, or the provisioner of an external one.
@@ -27,7 +29,8 @@ type Broker struct {
 	mu      sync.Mutex
 	server  *server.Server
 	url     string
-	version uint64        // of the directory that consumers were last made from
+	version uint64 // of the directory that consumers were last made from
+	view    *directory.View
 	moved   chan struct{} // closed and replaced when version moves
 }
 
@@ -165,21 +168,36 @@ func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- r.run(ctx) }()
-	// On every way out the reconciler is waited for: nothing of this broker runs after Run has returned.
-	defer func() { cancel(); <-done }()
-	select {
-	case <-r.first:
-		close(b.ready)
-	case <-ctx.Done():
-		return nil
-	case <-stopped:
-		return errors.New("run broker: NATS stopped by itself")
+	book, err := notary.New(notary.Config{Conn: nc, Root: r.root, Log: b.bundle.Log, View: b.View, Logger: b.log,
+		Interval: b.cfg.Ledger.Interval, Receipt: b.cfg.Retention.AfterReceipt, MaxAge: b.cfg.Retention.MaxAge})
+	if err != nil {
+		cancel()
+		return err
 	}
+	done, failed := make(chan error, 1), make(chan error, 1)
+	go func() { done <- r.run(ctx) }()
+	go func() { failed <- book.Run(ctx) }()
+	// On every way out both are waited for: nothing of this broker runs after Run has returned.
+	defer func() { cancel(); <-done; <-failed }()
+	for _, ready := range []<-chan struct{}{r.first, book.Running()} {
+		select {
+		case <-ready:
+		case err := <-failed:
+			failed <- err
+			return err
+		case <-ctx.Done():
+			return nil
+		case <-stopped:
+			return errors.New("run broker: NATS stopped by itself")
+		}
+	}
+	close(b.ready)
 	select {
 	case <-ctx.Done():
 		return nil
+	case err := <-failed:
+		failed <- err
+		return err
 	case <-stopped:
 		return errors.New("run broker: NATS stopped by itself")
 	}
@@ -202,10 +220,17 @@ func (b *Broker) WaitDirectory(ctx context.Context, version uint64) error {
 	}
 }
 
-func (b *Broker) setVersion(v uint64) {
+// View is the directory as the broker has verified it; nil before the first.
+func (b *Broker) View() *directory.View {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.version = v
+	return b.view
+}
+
+func (b *Broker) setView(v *directory.View) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.version, b.view = v.Head().Version, v
 	close(b.moved)
 	b.moved = make(chan struct{})
 }

@@ -291,7 +291,7 @@ func TestAckShapeV2(t *testing.T) {
 	b.Stop(t)
 	cfg := broker.DefaultConfig()
 	cfg.Listen, cfg.Data, cfg.Bundle = b.Addr(), b.Data(), b.Authority.BrokerBundle()
-	cfg.Quotas.StreamBytes, cfg.Quotas.Disk = 256<<20, 1<<30
+	cfg.Quotas.StreamBytes, cfg.Quotas.LedgerBytes, cfg.Quotas.Disk = 256<<20, 256<<20, 2<<30
 	run, err := broker.New(&cfg, broker.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
@@ -327,7 +327,7 @@ func TestTLSAndWebSocket(t *testing.T) {
 	cfg := broker.DefaultConfig()
 	cfg.Listen, cfg.Data, cfg.Bundle = "127.0.0.1:0", b.Data(), b.Authority.BrokerBundle()
 	cfg.WebSocket.Listen = "127.0.0.1:0"
-	cfg.Quotas.StreamBytes, cfg.Quotas.Disk = 256<<20, 1<<30
+	cfg.Quotas.StreamBytes, cfg.Quotas.LedgerBytes, cfg.Quotas.Disk = 256<<20, 256<<20, 2<<30
 	cfg.TLS = broker.TLS{Cert: cert, Key: key}
 	run, err := broker.New(&cfg, broker.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
@@ -435,7 +435,7 @@ func copyFolder(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 	// CopyFS makes files 0666 less umask and keeps the execution bits only.
-	for _, f := range []string{"broker.creds", "monitor.creds"} {
+	for _, f := range []string{"broker.creds", "monitor.creds", "log.key"} {
 		if err := os.Chmod(filepath.Join(to, f), 0o600); err != nil {
 			t.Fatal(err)
 		}

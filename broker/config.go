@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/dustin/go-humanize"
@@ -25,6 +26,8 @@ type Config struct {
 	TLS       TLS       `yaml:"tls" envPrefix:"TLS_"`
 	WebSocket WebSocket `yaml:"websocket" envPrefix:"WEBSOCKET_"`
 	Quotas    Quotas    `yaml:"quotas" envPrefix:"QUOTAS_"`
+	Ledger    Ledger    `yaml:"ledger" envPrefix:"LEDGER_"`
+	Retention Retention `yaml:"retention" envPrefix:"RETENTION_"`
 	AtRest    AtRest    `yaml:"at_rest" envPrefix:"AT_REST_"`
 	External  External  `yaml:"external" envPrefix:"EXTERNAL_"`
 
@@ -49,7 +52,19 @@ type WebSocket struct {
 type Quotas struct {
 	PerPair     int64 `yaml:"per_pair" env:"PER_PAIR"`         // messages from one agency to one other, in each lane
 	StreamBytes Bytes `yaml:"stream_bytes" env:"STREAM_BYTES"` // of each mail stream
+	LedgerBytes Bytes `yaml:"ledger_bytes" env:"LEDGER_BYTES"` // of the ledger, which is never emptied: a message takes about 1 KiB
 	Disk        Bytes `yaml:"disk" env:"DISK"`                 // of all streams together
+}
+
+// Ledger says how often the state of the ledger is signed.
+type Ledger struct {
+	Interval time.Duration `yaml:"interval" env:"INTERVAL"` // between checkpoints, while there is something new
+}
+
+// Retention says when ciphertext is deleted. What has neither a receipt nor its maximum age stays.
+type Retention struct {
+	AfterReceipt time.Duration `yaml:"after_receipt" env:"AFTER_RECEIPT"` // after the recipient's receipt was stored
+	MaxAge       time.Duration `yaml:"max_age" env:"MAX_AGE"`             // of anything in the mail streams
 }
 
 // AtRest names a file with a key under which the streams are stored. Bodies are sealed anyway; this hides manifests
@@ -95,8 +110,10 @@ const EnvPrefix = "WAYPOST_BROKER_"
 func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:4222", Data: "data", Bundle: "broker", Replicas: 1,
-		Quotas: Quotas{PerPair: 100_000, StreamBytes: 8 << 30, Disk: 32 << 30},
-		AtRest: AtRest{Cipher: "chacha20"},
+		Quotas:    Quotas{PerPair: 100_000, StreamBytes: 8 << 30, LedgerBytes: 16 << 30, Disk: 64 << 30},
+		Ledger:    Ledger{Interval: 10 * time.Second},
+		Retention: Retention{AfterReceipt: 72 * time.Hour, MaxAge: 90 * 24 * time.Hour},
+		AtRest:    AtRest{Cipher: "chacha20"},
 	}
 }
 
@@ -204,8 +221,18 @@ func (c *Config) Check() error {
 		return c.wrong("quotas.disk", "is not a size", "for example 32GiB")
 	case c.Quotas.StreamBytes < 16<<20:
 		return c.wrong("quotas.stream_bytes", "must be at least 16MiB", "")
-	case c.Quotas.Disk < 4*c.Quotas.StreamBytes:
-		return c.wrong("quotas.disk", "must be at least four times quotas.stream_bytes", "three mail streams and the directory share it")
+	case c.Quotas.LedgerBytes == badSize:
+		return c.wrong("quotas.ledger_bytes", "is not a size", "for example 16GiB")
+	case c.Quotas.LedgerBytes < 16<<20:
+		return c.wrong("quotas.ledger_bytes", "must be at least 16MiB", "")
+	case c.Quotas.Disk < 4*c.Quotas.StreamBytes+c.Quotas.LedgerBytes:
+		return c.wrong("quotas.disk", "must be at least four times quotas.stream_bytes and quotas.ledger_bytes together", "three mail streams, the directory and the ledger share it")
+	case c.Ledger.Interval < 100*time.Millisecond || c.Ledger.Interval > time.Hour:
+		return c.wrong("ledger.interval", "must be between 100ms and 1h", "agencies notice a change of history after this time")
+	case c.Retention.AfterReceipt < 0 || c.Retention.AfterReceipt > c.Retention.MaxAge:
+		return c.wrong("retention.after_receipt", "must be between 0 and retention.max_age", "")
+	case c.Retention.MaxAge < time.Minute:
+		return c.wrong("retention.max_age", "must be at least a minute", "what is not collected by then is lost: agencies may be away for weeks")
 	case c.Replicas < 1 || c.Replicas > 5:
 		return c.wrong("replicas", "must be between 1 and 5", "")
 	}

@@ -29,8 +29,8 @@ func TestLoadConfig(t *testing.T) {
 	}{
 		{name: "empty", text: ""},
 		{name: "comment only", text: "# nothing\n"},
-		{name: "good", text: "listen: 0.0.0.0:4222\ntls: {cert: cert.pem, key: key.pem}\nquotas: {stream_bytes: 1GiB, disk: 4GiB, per_pair: 10}\nat_rest: {key_file: rest.key}\nwebsocket: {listen: 127.0.0.1:8443}\n"},
-		{name: "size as a number", text: "quotas: {stream_bytes: 1073741824, disk: 4294967296}\n"},
+		{name: "good", text: "listen: 0.0.0.0:4222\ntls: {cert: cert.pem, key: key.pem}\nquotas: {stream_bytes: 1GiB, ledger_bytes: 1GiB, disk: 5GiB, per_pair: 10}\nat_rest: {key_file: rest.key}\nwebsocket: {listen: 127.0.0.1:8443}\n"},
+		{name: "size as a number", text: "quotas: {stream_bytes: 1073741824, ledger_bytes: 1073741824, disk: 5368709120}\n"},
 		{name: "external", text: "external: {nats: 'nats://127.0.0.1:4222', creds: x.creds}\nreplicas: 3\n"},
 		{name: "environment", text: "listen: 0.0.0.0:4222\n", env: map[string]string{"WAYPOST_BROKER_LISTEN": "127.0.0.1:1", "WAYPOST_BROKER_QUOTAS_PER_PAIR": "7"}},
 
@@ -52,6 +52,8 @@ func TestLoadConfig(t *testing.T) {
 		{name: "no bundle by default", text: "data: d\nbundle: ''\n", line: 2, key: "bundle", rule: "no folder"},
 		{name: "replicas alone", text: "replicas: 3\n", line: 1, col: 11, key: "replicas", rule: "must be 1"},
 		{name: "quota", text: "quotas: {per_pair: 0}\n", line: 1, col: 20, key: "quotas.per_pair", rule: "between"},
+		{name: "ledger", text: "ledger: {interval: 1ms}\n", line: 1, col: 20, key: "ledger.interval", rule: "between"},
+		{name: "retention", text: "retention:\n  after_receipt: 9000h\n", line: 2, col: 18, key: "retention.after_receipt", rule: "between"},
 		{name: "disk", text: "quotas: {disk: 1GiB}\n", line: 1, col: 16, key: "quotas.disk", rule: "four times"},
 		{name: "cipher", text: "at_rest: {cipher: rot13}\n", line: 1, col: 19, key: "at_rest.cipher", rule: "chacha20 or aes"},
 		{name: "external without creds", text: "external: {nats: 'nats://127.0.0.1:4222'}\n", line: 1, key: "external.creds", rule: "missing"},

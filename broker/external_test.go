@@ -36,7 +36,7 @@ func TestExternal(t *testing.T) {
 			log := new(lines)
 			cfg := broker.DefaultConfig()
 			cfg.Bundle, cfg.External = a.BrokerBundle(), broker.External{NATS: url, Creds: filepath.Join(a.BrokerBundle(), "broker.creds")}
-			cfg.Quotas.StreamBytes, cfg.Quotas.Disk = 64<<20, 256<<20
+			cfg.Quotas.StreamBytes, cfg.Quotas.LedgerBytes, cfg.Quotas.Disk = 64<<20, 64<<20, 512<<20
 			// The network account first: the server does not know it, and the broker could not connect.
 			if err := a.Publish(ctx, url); err == nil || !strings.Contains(err.Error(), "bucket") && !strings.Contains(err.Error(), "publish directory") {
 				t.Fatalf("publishing before the bucket exists: %v", err)

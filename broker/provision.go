@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"waypost/broker/notary"
 	"waypost/schemas"
 	"waypost/schemas/directory"
 	"waypost/schemas/envelope"
@@ -53,7 +54,7 @@ func streamConfig(l schemas.Lane, cfg *Config) jetstream.StreamConfig {
 
 func bucketConfig(cfg *Config) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
-		Bucket: Bucket, Description: "the signed directory", History: 5, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
+		Bucket: Bucket, Description: "the signed directory", History: 64, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
 		MaxBytes: int64(cfg.Quotas.StreamBytes), MaxValueSize: directory.MaxHead + headerRoom,
 	}
 }
@@ -85,6 +86,9 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
 		if err := sameStream(want, s.CachedInfo().Config); err != nil {
 			return err
 		}
+	}
+	if err := notary.Provision(ctx, js, cfg.Replicas, int64(cfg.Quotas.LedgerBytes)); err != nil {
+		return err
 	}
 	want := bucketConfig(cfg)
 	if _, err := js.CreateOrUpdateKeyValue(ctx, want); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/mod/sumdb/note"
 
+	"waypost/broker/notary"
 	"waypost/schemas"
 	"waypost/schemas/directory"
 )
@@ -116,7 +117,7 @@ func (r *reconciler) reconcile(ctx context.Context) error {
 	}
 	notes := make(map[string][]byte, len(r.entries))
 	for key, value := range r.entries {
-		if strings.HasPrefix(key, "agency.") || strings.HasPrefix(key, "agreement.") {
+		if key == directory.LogKey || strings.HasPrefix(key, "agency.") || strings.HasPrefix(key, "agreement.") {
 			notes[key] = value
 		}
 	}
@@ -157,12 +158,12 @@ func (r *reconciler) reconcile(ctx context.Context) error {
 		r.b.log.InfoContext(ctx, "agency has its consumers", "agency", a.ID)
 	}
 	for name := range present {
-		if _, ok := view.Agency(name); !ok {
+		if _, ok := view.Agency(name); !ok && !strings.HasPrefix(name, notary.ConsumerPrefix+"-") {
 			r.b.log.WarnContext(ctx, "a consumer belongs to no agency in the directory", "consumer", name)
 		}
 	}
 	r.view = view
-	r.b.setVersion(view.Head().Version)
+	r.b.setView(view)
 	return nil
 }
 

@@ -74,7 +74,8 @@ func Start(t testing.TB, opts ...Option) *Broker {
 	}
 	b := &Broker{Authority: a, cfg: broker.DefaultConfig(), log: o.log}
 	b.cfg.Listen, b.cfg.Data, b.cfg.Bundle = "127.0.0.1:0", filepath.Join(dir, "data"), a.BrokerBundle()
-	b.cfg.Quotas.StreamBytes, b.cfg.Quotas.Disk = 256<<20, 1<<30
+	b.cfg.Quotas.StreamBytes, b.cfg.Quotas.LedgerBytes, b.cfg.Quotas.Disk = 256<<20, 256<<20, 2<<30
+	b.cfg.Ledger.Interval = 100 * time.Millisecond
 	if o.cfg != nil {
 		o.cfg(&b.cfg)
 	}

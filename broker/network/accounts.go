@@ -36,6 +36,13 @@ func (a *Authority) syncAccounts() error {
 	if err := renew(path, have, a.keys.networkAccount(AccountVersion(have))); err != nil {
 		return err
 	}
+	path = a.keys.path("jwt", "auditor.jwt")
+	if have, err = readAccount(path); err != nil {
+		return hint(fmt.Errorf("read auditor account: %w", err), "restore the folder from a backup")
+	}
+	if err := renew(path, have, a.keys.auditorAccount(have.Subject, AccountVersion(have))); err != nil {
+		return err
+	}
 	for _, agency := range a.view.Agencies() {
 		have, err := readAccount(a.accountPath(agency.ID))
 		if err != nil {

@@ -4,10 +4,11 @@
 // Everything is in one folder, so that an administrator can keep it on an encrypted stick and prepare changes offline:
 //
 //	network.yaml      what people may edit: name, broker addresses, lifetime of the directory head
-//	keys/             private keys, 0600: root.key, operator.nk, network.nk, agency.nk, admin.creds, system.creds
-//	jwt/              what NATS must know: operator.jwt, system.jwt, network.jwt, agencies/<id>.jwt
+//	keys/             private keys, 0600: root.key, operator.nk, network.nk, agency.nk, admin.creds, system.creds, auditor.creds
+//	jwt/              what NATS must know: operator.jwt, system.jwt, network.jwt, auditor.jwt, agencies/<id>.jwt
 //	directory/        the signed notes exactly as they are published; the head is the commit point
-//	broker/           the bundle a broker needs, and no more; safe to copy to the broker's machine
+//	broker/           the bundle a broker needs, and no more; safe to copy to the broker's machine. The ledger's key, log.key,
+//	                  is there and nowhere else
 //
 // The account layout is explained in claims.go.
 package network
@@ -80,7 +81,11 @@ func Init(dir string, o Options) (*Authority, error) {
 	if err := a.keys.writeClaims(); err != nil {
 		return nil, err
 	}
-	if err := a.commit(nil, cfg.HeadTTL()); err != nil {
+	entry, err := a.keys.newLog(a.now())
+	if err != nil {
+		return nil, err
+	}
+	if err := a.commit(map[string][]byte{directory.LogKey: entry}, cfg.HeadTTL()); err != nil {
 		return nil, err
 	}
 	if err := a.refreshBundle(); err != nil {

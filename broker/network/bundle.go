@@ -31,6 +31,8 @@ type Bundle struct {
 	Credentials string `json:"-"`
 	// Monitor is the path of credentials that may ask NATS about JetStream's settings.
 	Monitor string `json:"-"`
+	// Log signs the ledger's checkpoints. It prints as its name.
+	Log note.Signer `json:"-"`
 }
 
 // refreshBundle writes <dir>/broker/. The lock is held.
@@ -47,7 +49,7 @@ func (a *Authority) refreshBundle() error {
 	if b.Operator, err = read(a.keys.path("jwt", "operator.jwt")); err != nil {
 		return err
 	}
-	files := []string{a.keys.path("jwt", "system.jwt"), a.keys.path("jwt", "network.jwt")}
+	files := []string{a.keys.path("jwt", "system.jwt"), a.keys.path("jwt", "network.jwt"), a.keys.path("jwt", "auditor.jwt")}
 	for _, agency := range a.view.Agencies() {
 		files = append(files, a.accountPath(agency.ID))
 	}
@@ -117,6 +119,9 @@ func ReadBundle(dir string) (*Bundle, error) {
 		if _, err := readSecret(f); err != nil {
 			return nil, err
 		}
+	}
+	if b.Log, err = readLogKey(filepath.Join(dir, logKeyFile), b.Root); err != nil {
+		return nil, err
 	}
 	return &b, nil
 }

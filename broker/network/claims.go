@@ -56,7 +56,7 @@ func (k *keyring) writeClaims() error {
 			return err
 		}
 	}
-	return nil
+	return k.newAuditor()
 }
 
 func (k *keyring) networkAccount(version uint64) *jwt.AccountClaims {
@@ -76,6 +76,10 @@ func (k *keyring) networkAccount(version uint64) *jwt.AccountClaims {
 		c.Exports.Add(e)
 	}
 	service("mail.*.*.*", jwt.ResponseTypeSingleton)
+	service("log.*.*", jwt.ResponseTypeSingleton)
+	// A read of many records is answered with as many messages.
+	service(ledgerGet, jwt.ResponseTypeStream)
+	service(checkpointGet, jwt.ResponseTypeStream)
 	service(directoryGet, jwt.ResponseTypeSingleton)
 	for _, stream := range mailStreams {
 		// A pull request is answered with many messages.
@@ -122,6 +126,38 @@ func (k *keyring) agencyAccount(id, account string, suspended bool, version uint
 	}
 	setVersion(c, version)
 	return c, nil
+}
+
+// auditorAccount makes or renews the claims of the auditors' account: like an agency's, for the same reason, it imports what
+// it may ask and nothing else.
+func (k *keyring) auditorAccount(account string, version uint64) *jwt.AccountClaims {
+	network := publicKey(k.network)
+	c := jwt.NewAccountClaims(account)
+	c.Name = "AUDIT"
+	c.Limits.NatsLimits = jwt.NatsLimits{Subs: 1024, Data: jwt.NoLimit, Payload: MaxPayload}
+	c.Limits.AccountLimits = jwt.AccountLimits{Imports: jwt.NoLimit, Exports: 0, DisallowBearer: true, Conn: 16}
+	for _, subject := range auditorSubjects {
+		c.Imports.Add(&jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: network, Type: jwt.Service})
+	}
+	setVersion(c, version)
+	return c
+}
+
+// newAuditor makes the auditors' account and its one user. Its key is not kept, so that there can be no other.
+func (k *keyring) newAuditor() error {
+	kp, err := nkeys.CreateAccount()
+	if err != nil {
+		return fmt.Errorf("make auditor account: %w", err)
+	}
+	defer kp.Wipe()
+	if err := k.writeAccount(k.path("jwt", "auditor.jwt"), k.auditorAccount(publicKey(kp), 1)); err != nil {
+		return err
+	}
+	creds, err := issueUser(kp, publicKey(kp), "auditor", auditorPermissions())
+	if err != nil {
+		return err
+	}
+	return WriteFile(k.path("keys", "auditor.creds"), creds, 0o600)
 }
 
 func (k *keyring) writeAccount(path string, c *jwt.AccountClaims) error {

@@ -67,7 +67,7 @@ func TestInitKeys(t *testing.T) {
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s is %v", path, info.Mode())
 		}
-		if folder := filepath.Base(filepath.Dir(path)); folder != "keys" && !(folder == "broker" && strings.HasSuffix(path, ".creds")) {
+		if folder := filepath.Base(filepath.Dir(path)); folder != "keys" && !(folder == "broker" && (strings.HasSuffix(path, ".creds") || strings.HasSuffix(path, "log.key"))) {
 			t.Errorf("a private key in %s", path)
 		}
 		if strings.HasSuffix(path, ".nk") || strings.HasSuffix(path, "root.key") {
@@ -78,8 +78,8 @@ func TestInitKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if secrets != 8 || len(seeds) != 4 {
-		t.Errorf("%d secrets and %d seeds, want 8 and 4: adapt this test to new keys", secrets, len(seeds))
+	if secrets != 10 || len(seeds) != 4 {
+		t.Errorf("%d secrets and %d seeds, want 10 and 4: adapt this test to new keys", secrets, len(seeds))
 	}
 	printed := fmt.Sprintf("%v %+v %#v", a, a, a)
 	for _, s := range seeds {
@@ -456,9 +456,9 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		".lock", "broker/broker.creds", "broker/bundle.json", "broker/monitor.creds", "directory/agency.harbour-ngo", "directory/head", "directory/root.pub",
-		"jwt/agencies/harbour-ngo.jwt", "jwt/network.jwt", "jwt/operator.jwt", "jwt/system.jwt",
-		"keys/admin.creds", "keys/agency.nk", "keys/network.nk", "keys/operator.nk", "keys/root.key", "keys/system.creds", "network.yaml",
+		".lock", "broker/broker.creds", "broker/bundle.json", "broker/log.key", "broker/monitor.creds", "directory/agency.harbour-ngo", "directory/head", "directory/log", "directory/root.pub",
+		"jwt/agencies/harbour-ngo.jwt", "jwt/auditor.jwt", "jwt/network.jwt", "jwt/operator.jwt", "jwt/system.jwt",
+		"keys/admin.creds", "keys/agency.nk", "keys/auditor.creds", "keys/network.nk", "keys/operator.nk", "keys/root.key", "keys/system.creds", "network.yaml",
 	}
 	slices.Sort(files)
 	if !slices.Equal(files, want) {

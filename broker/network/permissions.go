@@ -13,6 +13,14 @@ import (
 // Streams of package broker; repeated here because broker imports nothing of the authority but its bundle.
 var mailStreams = []string{"MAIL_URGENT", "MAIL_ROUTINE", "MAIL_RECEIPT"}
 
+// Streams of the ledger, which package notary keeps.
+const (
+	ledgerStream     = "LEDGER"
+	checkpointStream = "CHECKPOINTS"
+	ledgerGet        = "$JS.API.DIRECT.GET." + ledgerStream
+	checkpointGet    = "$JS.API.DIRECT.GET." + checkpointStream
+)
+
 const (
 	directoryStream = "KV_DIRECTORY"
 	directoryPrefix = "$KV.DIRECTORY."
@@ -48,7 +56,7 @@ const infoPrefix = "$JS.network.API.CONSUMER.INFO."
 
 // agencySubjects are the request subjects of one agency; name is its id, or the template that stands for it.
 func agencySubjects(networkAccount, name string) []string {
-	s := []string{"mail.*.*." + name, directoryGet}
+	s := []string{"mail.*.*." + name, "log.*." + name, directoryGet}
 	for _, stream := range mailStreams {
 		s = append(s,
 			"$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name,
@@ -76,18 +84,35 @@ func allow(pub, sub []string) jwt.Permissions {
 	return jwt.Permissions{Pub: jwt.Permission{Allow: slices.Clip(pub)}, Sub: jwt.Permission{Allow: slices.Clip(sub)}}
 }
 
-// brokerPermissions: the broker makes streams and consumers and watches the directory. It may not publish mail nor
-// write the directory, so that its credentials forge nothing; it has the disk anyway.
+// brokerPermissions: the broker makes streams and consumers, watches the directory, and keeps the ledger: it appends records
+// and checkpoints, answers agencies' requests for proofs, and deletes single messages of the mail streams when their time is
+// over. It may not publish mail nor write the directory, so that its credentials forge nothing; it has the disk anyway. It
+// may neither delete, empty, change nor replace the ledger's streams once they are made.
 func brokerPermissions() jwt.Permissions {
-	return allow(
-		[]string{"$JS.API.INFO", "$JS.API.STREAM.*.*", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.GET.>", "$JS.ACK." + directoryStream + ".>", "$JS.FC.>"},
-		[]string{"_INBOX_broker.>"})
+	pub := []string{"$JS.API.INFO", "$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
+		"$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.GET.>", "$JS.ACK." + directoryStream + ".>", "$JS.FC.>",
+		"ledger.>", "checkpoint.>"}
+	for _, s := range mailStreams {
+		pub = append(pub, "$JS.API.STREAM.MSG.DELETE."+s)
+	}
+	p := allow(pub, []string{"_INBOX_broker.>", "log.>", "$SRV.>"})
+	p.Pub.Deny = []string{"$JS.API.STREAM.UPDATE." + ledgerStream, "$JS.API.STREAM.UPDATE." + checkpointStream}
+	p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: time.Minute}
+	return p
 }
 
-// adminPermissions: publish the directory, nothing else.
+// auditorPermissions: read the ledger, its checkpoints and the directory, nothing else. No consumer, which could be told to
+// deliver to any subject.
+func auditorPermissions() jwt.Permissions {
+	return allow(auditorSubjects, []string{"_INBOX_auditor.>"})
+}
+
+var auditorSubjects = []string{ledgerGet, checkpointGet, directoryGet}
+
+// adminPermissions: publish the directory, and have an administrator's act recorded.
 func adminPermissions() jwt.Permissions {
 	return allow(
-		[]string{directoryPrefix + ">", directoryGet, "$JS.API.STREAM.INFO." + directoryStream},
+		[]string{directoryPrefix + ">", directoryGet, "$JS.API.STREAM.INFO." + directoryStream, "log.act.administrator"},
 		[]string{"_INBOX_administrator.>"})
 }
 

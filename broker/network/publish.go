@@ -65,7 +65,7 @@ func (a *Authority) pushAccounts(ctx context.Context, url string) error {
 		return err
 	}
 	defer nc.Close()
-	files := []string{a.keys.path("jwt", "network.jwt")}
+	files := []string{a.keys.path("jwt", "network.jwt"), a.keys.path("jwt", "auditor.jwt")}
 	for _, agency := range a.view.Agencies() {
 		files = append(files, a.accountPath(agency.ID))
 	}
