@@ -23,6 +23,7 @@ import (
 	"waypost/agents/route"
 	"waypost/agents/store"
 	"waypost/agents/vault"
+	"waypost/agents/witness"
 	"waypost/schemas/directory"
 	"waypost/schemas/envelope"
 )
@@ -42,6 +43,7 @@ type Agent struct {
 	registry  *intake.Registry
 	timers    *intake.Timekeeper
 	directory *link.Directory
+	witness   *witness.Witness
 	link      *link.Link
 	sinks     []*dispatcher
 	listener  net.Listener
@@ -80,11 +82,18 @@ func New(cfg *Config, log *slog.Logger, now func() time.Time) (_ *Agent, err err
 	if err != nil {
 		return nil, err
 	}
-	a.courier = &intake.Courier{Agency: cfg.Agency, Vault: a.vault, Sign: a.sign, Directory: a.directory.View}
+	a.witness = witness.New(witness.Config{Settings: cfg.Ledger, Agency: cfg.Agency, Root: root, Store: a.store, View: a.directory.View, Refresh: a.directory.Refresh,
+		Ask: func(ctx context.Context, verb string, request []byte) ([]byte, error) {
+			return a.link.Ask(ctx, verb, request)
+		},
+		Since: func() time.Time { return a.link.Since() }, Key: func() string { return a.vault.Public().SigningKey }, Cosign: a.vault.Cosign,
+		Tell: func(tx *store.Tx, e *store.Event) error { return a.emit.Event(tx, e) }, Asked: a.redeliveryAsked,
+		Evidence: filepath.Join(cfg.Data, EvidenceFolder), Now: a.now, Log: a.log})
+	a.courier = &intake.Courier{Agency: cfg.Agency, Vault: a.vault, Sign: a.sign, Directory: a.directory.View, Seen: a.witness.Seen}
 	a.registry = &intake.Registry{Agency: cfg.Agency, Directory: a.directory.View, Emit: a.emit, Courier: a.courier, Policy: cfg.OnWithdrawal, Due: a.withdrawalDue, Log: a.log}
 	a.timers = &intake.Timekeeper{Agency: cfg.Agency, Vault: a.vault, Calendar: a.calendar}
 	in := &intake.Intake{Registry: a.registry, Timers: a.timers, Agency: cfg.Agency, Vault: a.vault, Store: a.store, Directory: a.directory.View, Refresh: a.directory.Refresh,
-		Emit: a.emit, Now: a.now, Log: a.log}
+		Emit: a.emit, Met: a.witness.Met, Now: a.now, Log: a.log}
 	urls := cfg.Brokers
 	if len(urls) == 0 {
 		urls = a.grant.URLs
@@ -154,6 +163,9 @@ func OpenStore(cfg *Config) (*store.Store, error) {
 	}
 	return store.Open(filepath.Join(cfg.Data, StoreFile))
 }
+
+// EvidenceFolder is the name, inside the data folder, of where alarms about the ledger keep both sides of a contradiction.
+const EvidenceFolder = "evidence"
 
 // StoreFile is the name of the store inside the data folder.
 const StoreFile = "agent.db"
@@ -259,6 +271,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	work(func() { a.runClocks(ctx) })
 	work(func() { a.fanOut(ctx) })
+	work(func() { a.witness.Run(ctx) })
 	for _, p := range a.sinks {
 		work(func() { p.run(ctx, true) })
 		work(func() { p.run(ctx, false) })

@@ -15,6 +15,7 @@ import (
 
 	"waypost/agents/intake"
 	"waypost/agents/route"
+	"waypost/agents/witness"
 	"waypost/schemas"
 )
 
@@ -30,7 +31,9 @@ type Config struct {
 	MaxStoreMB     int      `yaml:"max_store_mb" env:"WAYPOST_MAX_STORE_MB" validate:"gte=0"` // 0: as large as the disk
 	Brokers        []string `yaml:"brokers" env:"WAYPOST_BROKERS"`                            // instead of the grant's addresses
 
-	OnWithdrawal intake.Policy `yaml:"on_withdrawal" env:"WAYPOST_ON_WITHDRAWAL" validate:"oneof=ask stop erase"` // what is answered by itself; "ask"
+	Ledger       witness.Settings `yaml:"ledger"`
+	OnRedelivery Redelivery       `yaml:"on_redelivery" env:"WAYPOST_ON_REDELIVERY" validate:"oneof=ask accept refuse"` // when an administrator asks to route again; "ask"
+	OnWithdrawal intake.Policy    `yaml:"on_withdrawal" env:"WAYPOST_ON_WITHDRAWAL" validate:"oneof=ask stop erase"`    // what is answered by itself; "ask"
 
 	API    APIConfig          `yaml:"api" validate:"required"`
 	Sinks  []SinkConfig       `yaml:"sinks" validate:"unique=Name,dive"`
@@ -79,7 +82,7 @@ func LoadConfig(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolve config path: %w", err)
 	}
-	c := &Config{Keys: "keys", Grant: "grant.json", Data: "data", OnWithdrawal: intake.PolicyAsk, API: APIConfig{Listen: "127.0.0.1:8420"}, base: filepath.Dir(abs)}
+	c := &Config{Keys: "keys", Grant: "grant.json", Data: "data", OnWithdrawal: intake.PolicyAsk, OnRedelivery: RedeliveryAsk, Ledger: witness.DefaultSettings(), API: APIConfig{Listen: "127.0.0.1:8420"}, base: filepath.Dir(abs)}
 	check := validator.New(validator.WithRequiredStructEnabled())
 	if err := check.RegisterValidation("agency_id", func(f validator.FieldLevel) bool { return schemas.ValidAgencyID(f.Field().String()) }); err != nil {
 		return nil, err

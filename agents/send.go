@@ -39,7 +39,7 @@ func (a *Agent) send(ctx context.Context, o *outgoing, again *repeat, also func(
 	for i, c := range o.certificates {
 		texts[i] = c.text
 	}
-	body, err := envelope.EncodeBody(m.Header(), texts, o.texts, encoded)
+	body, err := envelope.EncodeBody(m.Header(), texts, o.texts, a.witness.Seen(), encoded)
 	if err != nil {
 		return nil, &api.Error{Status: http.StatusRequestEntityTooLarge, Code: "too-large", Sentence: "The message is larger than the network carries.", Hint: "Shorten the texts.", Cause: err}
 	}

@@ -30,10 +30,11 @@ const (
 	ScopeRespond = "respond"
 	ScopeRead    = "read"
 	ScopeAdmin   = "admin"
+	ScopeCustody = "custody"
 )
 
 // Scopes lists all scopes.
-func Scopes() []string { return []string{ScopeSend, ScopeRespond, ScopeRead, ScopeAdmin} }
+func Scopes() []string { return []string{ScopeSend, ScopeRespond, ScopeRead, ScopeAdmin, ScopeCustody} }
 
 // Options are what the API needs beside its Service.
 type Options struct {

@@ -164,6 +164,7 @@ func (s *server) routes() {
 	}
 	s.consentRoutes()
 	s.placeRoutes()
+	s.custodyRoutes()
 	operation(s, "POST", "/v1/inbox/{id}/responses", "respond", "Answer a referral", ScopeRespond, http.StatusAccepted,
 		func(ctx context.Context, in *struct {
 			MessageID

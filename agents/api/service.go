@@ -17,6 +17,7 @@ import (
 type Service interface {
 	Consents
 	Finder
+	Custody
 
 	// Submit accepts a referral. When it returns nil error the message is sealed, signed and on disk; it will be published
 	// whenever the broker can be reached. The same idempotency key with the same content returns the first answer.

@@ -18,6 +18,14 @@ type Courier struct {
 	Vault     *vault.Vault
 	Sign      store.Signer
 	Directory func() *directory.View
+	Seen      func() string // what we have seen of the ledger; nil: nothing
+}
+
+func (c *Courier) seen() string {
+	if c.Seen == nil {
+		return ""
+	}
+	return c.Seen()
 }
 
 // ErrUnreachable: the directory lists no key for the agency, so nothing can be sealed for it.
@@ -62,7 +70,7 @@ func (c *Courier) Post(tx *store.Tx, l Letter) (string, error) {
 		texts = append(texts, p.Text)
 		o.Certificates = append(o.Certificates, p.ID)
 	}
-	body, err := envelope.EncodeBody(m.Header(), texts, l.Statements, payload)
+	body, err := envelope.EncodeBody(m.Header(), texts, l.Statements, c.seen(), payload)
 	if err != nil {
 		return "", err
 	}

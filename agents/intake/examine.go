@@ -123,6 +123,9 @@ func (in *Intake) examine(msg Message) *plan {
 	if err != nil {
 		return p.quarantine(codeOf(err), problemOf(err)...)
 	}
+	if in.Met != nil && body.Seen != "" {
+		in.Met(body.Seen)
+	}
 	payload, err := schemas.DecodePayload(m.Schema, body.Payload)
 	if err != nil {
 		code := CodePayload

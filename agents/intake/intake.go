@@ -81,6 +81,7 @@ type Intake struct {
 	Emit      *Emitter
 	Registry  *Registry
 	Timers    *Timekeeper
+	Met       func(checkpoint string) // told what a sender has seen of the ledger; may be nil
 	Now       func() time.Time
 	Log       *slog.Logger
 }

@@ -198,7 +198,7 @@ func Routed(tx *store.Tx, emit *Emitter, m *envelope.Manifest, now time.Time) er
 
 func (in *Intake) takeReceipt(tx *store.Tx, p *plan) error {
 	m := &p.manifest
-	thread, err := tx.AddReceipt(m, p.note, p.now)
+	thread, err := tx.AddReceipt(m, p.note, p.msg.StreamSeq, p.now)
 	switch {
 	case errors.Is(err, store.ErrExists):
 		return in.once(err, p)

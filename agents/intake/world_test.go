@@ -187,7 +187,7 @@ func (w *world) seal(d *draft) []byte {
 		plain := d.plain
 		if plain == nil {
 			var err error
-			if plain, err = envelope.EncodeBody(h, d.certificates, d.statements, payload); err != nil {
+			if plain, err = envelope.EncodeBody(h, d.certificates, d.statements, "", payload); err != nil {
 				w.t.Fatal(err)
 			}
 		}

@@ -93,6 +93,7 @@ func (l *Link) settle(ctx context.Context, lane schemas.Lane, batch []jetstream.
 					l.log.Debug("acknowledgement not confirmed; it will come again", "stream", streams[lane], "code", reason(err))
 				}
 			case intake.Later:
+				l.rough()
 				if err := batch[i].NakWithDelay(v.Delay); err != nil && ctx.Err() == nil {
 					l.log.Debug("message not handed back; it will come again", "stream", streams[lane], "code", reason(err))
 				}

@@ -57,6 +57,8 @@ type Link struct {
 	mu    sync.Mutex
 	nc    *nats.Conn
 	cause string // why we are not connected; a code
+
+	smooth time.Time // see Since
 }
 
 // New prepares a link; nothing is dialled before Run.
@@ -122,8 +124,8 @@ func (l *Link) connect() (*nats.Conn, error) {
 		nats.PingInterval(20 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.down(err) }),
-		nats.ConnectHandler(func(*nats.Conn) { l.log.Info("connected to broker") }),
-		nats.ReconnectHandler(func(*nats.Conn) { l.up(); l.log.Info("connected to broker again") }),
+		nats.ConnectHandler(func(*nats.Conn) { l.rough(); l.log.Info("connected to broker") }),
+		nats.ReconnectHandler(func(*nats.Conn) { l.rough(); l.up(); l.log.Info("connected to broker again") }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.down(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			l.log.Warn("broker reported an error", "code", reason(err))

@@ -12,14 +12,14 @@ import (
 // AddReceipt records a recipient's signed word about a message we sent, and returns the message. ErrNotFound when we
 // never sent it to that agency; ErrExists when this receipt was seen before. The first final outcome stands: a later
 // receipt is kept as evidence but changes nothing.
-func (tx *Tx) AddReceipt(m *envelope.Manifest, note []byte, at time.Time) (thread string, err error) {
+func (tx *Tx) AddReceipt(m *envelope.Manifest, note []byte, streamSeq uint64, at time.Time) (thread string, err error) {
 	var kind string
 	err = tx.tx.QueryRowContext(tx.ctx, `SELECT thread, kind FROM outbox WHERE id = ? AND peer = ? AND kind <> 'receipt'`, m.ReplyTo, m.From).Scan(&thread, &kind)
 	if err != nil {
 		return "", classify(err)
 	}
-	if _, err := tx.exec(`INSERT INTO receipts (id, message, peer, outcome, code, sent, received, note) VALUES (?,?,?,?,?,?,?,?)`,
-		m.ID, m.ReplyTo, m.From, string(m.Outcome), m.Code, millis(m.Sent), millis(at), note); err != nil {
+	if _, err := tx.exec(`INSERT INTO receipts (id, message, peer, outcome, code, sent, received, note, stream_seq) VALUES (?,?,?,?,?,?,?,?,?)`,
+		m.ID, m.ReplyTo, m.From, string(m.Outcome), m.Code, millis(m.Sent), millis(at), note, int64(streamSeq)); err != nil {
 		return thread, err
 	}
 	// The recipient can only have what was published: a receipt also settles "stored, but the ack was lost".

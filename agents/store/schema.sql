@@ -1,4 +1,4 @@
--- Version 2. Nothing in this file may hold payload text: bodies arrive sealed, certificates and problem lists locked
+-- Version 3. Nothing in this file may hold payload text: bodies arrive sealed, certificates and problem lists locked
 -- under the vault's at-rest key. Times are Unix milliseconds, UTC.
 
 CREATE TABLE outbox (
@@ -30,8 +30,10 @@ CREATE TABLE outbox (
   overdue     INTEGER,
   stopped     INTEGER, -- the consent it is under was withdrawn, or that was asked for: no clock runs, nothing leaves
   erased      INTEGER, -- body and key are gone
+  recorded    INTEGER, -- its number in the ledger, proved
   UNIQUE (peer, lane, seq)
 ) STRICT;
+CREATE INDEX outbox_unproved ON outbox (n) WHERE recorded IS NULL AND stream_seq IS NOT NULL;
 CREATE INDEX outbox_pending ON outbox (lane, n) WHERE state = 'pending';
 CREATE INDEX outbox_held ON outbox (peer, lane) WHERE state = 'pending' AND hold <> '';
 CREATE INDEX outbox_thread ON outbox (thread, n);
@@ -62,8 +64,10 @@ CREATE TABLE inbox (
   overdue     INTEGER,
   stopped     INTEGER, -- the consent it is under was withdrawn, or that was asked for: no clock runs, no sink gets it
   refused     INTEGER, -- accepted, but withdrawn before it was routed: its receipt says so
-  erased      INTEGER  -- body and key are gone
+  erased      INTEGER, -- body and key are gone
+  recorded    INTEGER  -- its number in the ledger, proved
 ) STRICT;
+CREATE INDEX inbox_unproved ON inbox (n) WHERE recorded IS NULL;
 CREATE INDEX inbox_thread ON inbox (thread, n);
 CREATE INDEX inbox_basis ON inbox (basis);
 CREATE INDEX inbox_availability ON inbox (peer, n) WHERE kind = 'availability';
@@ -104,9 +108,43 @@ CREATE TABLE receipts (
   code     TEXT NOT NULL DEFAULT '',
   sent     INTEGER NOT NULL,
   received INTEGER NOT NULL,
-  note     BLOB NOT NULL
+  note     BLOB NOT NULL,
+  stream_seq INTEGER NOT NULL,
+  recorded INTEGER -- its number in the ledger, proved
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX receipts_message ON receipts (message);
+CREATE INDEX receipts_unproved ON receipts (received) WHERE recorded IS NULL;
+
+-- What this agency has seen of the ledger: one row. The checkpoint is the newest one that it found consistent with all
+-- before it; it is on disk before it is cosigned.
+CREATE TABLE ledger (
+  n          INTEGER PRIMARY KEY CHECK (n = 1),
+  checkpoint BLOB NOT NULL,
+  asked      INTEGER NOT NULL DEFAULT 0 -- up to which record administrators' requests were read
+) STRICT;
+
+-- What this agency did that no message shows, signed, until the ledger holds it and after.
+CREATE TABLE acts (
+  id       TEXT PRIMARY KEY,
+  act      TEXT NOT NULL,
+  subject  TEXT NOT NULL, -- thread, message, or the request that is answered
+  at       INTEGER NOT NULL,
+  note     BLOB NOT NULL,
+  recorded INTEGER,
+  answer   BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX acts_open ON acts (at) WHERE recorded IS NULL;
+
+-- What administrators asked for: to route again what was received since a time.
+CREATE TABLE redeliveries (
+  id       TEXT PRIMARY KEY,
+  since    INTEGER NOT NULL,
+  asked    INTEGER NOT NULL,
+  note     BLOB NOT NULL,
+  decided  INTEGER,
+  outcome  TEXT NOT NULL DEFAULT '',
+  count    INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
 
 -- Last sequence number given to, and highest seen from, each (peer, lane).
 CREATE TABLE sequences (

@@ -175,7 +175,7 @@ func TestReceiptOnlyFromTheRecipient(t *testing.T) {
 	update(t, s, func(tx *store.Tx) error { return tx.AddOutgoing(o, sign) })
 	receipt := func(from, about string, outcome schemas.Outcome) error {
 		return s.Update(context.Background(), func(tx *store.Tx) error {
-			_, err := tx.AddReceipt(&envelope.Manifest{ID: schemas.NewMessageID(), ReplyTo: about, From: from, Outcome: outcome, Sent: now}, []byte("note"), now)
+			_, err := tx.AddReceipt(&envelope.Manifest{ID: schemas.NewMessageID(), ReplyTo: about, From: from, Outcome: outcome, Sent: now}, []byte("note"), 1, now)
 			return err
 		})
 	}

@@ -35,6 +35,10 @@ const (
 	EventErased            = "waypost.message.erased"
 	EventClockSoon         = "waypost.clock.due-soon"
 	EventClockOver         = "waypost.clock.overdue"
+	EventLedgerAlarm       = "waypost.ledger.alarm"
+	EventRedelivery        = "waypost.redelivery.asked"
+	EventRedriven          = "waypost.sink.redriven"
+	EventDisclosed         = "waypost.message.disclosed"
 )
 
 // Event is one line of an agency's history.

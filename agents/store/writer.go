@@ -17,9 +17,10 @@ const (
 	OutboxReceipt Topic = "outbox-receipt"
 	Deliveries    Topic = "deliveries"
 	Clocks        Topic = "clocks"
+	Acts          Topic = "acts"
 )
 
-var topics = []Topic{OutboxUrgent, OutboxRoutine, OutboxReceipt, Deliveries, Clocks}
+var topics = []Topic{OutboxUrgent, OutboxRoutine, OutboxReceipt, Deliveries, Clocks, Acts}
 
 // groupMax bounds how many updates share one fsync, so that none waits long for the others.
 const groupMax = 64

@@ -9,6 +9,7 @@
 package vault
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
@@ -82,6 +83,29 @@ func (v *Vault) SignNATS(nonce []byte) ([]byte, error) {
 // note can begin with.
 func (v *Vault) SignRaw(message []byte) ([]byte, error) {
 	return ed25519.Sign(v.signing, message), nil
+}
+
+// Cosign signs a checkpoint of the ledger as a witness (C2SP tlog-cosignature): only what begins as such a message does, which
+// no note and no signed line can.
+func (v *Vault) Cosign(message []byte) ([]byte, error) {
+	if !bytes.HasPrefix(message, []byte("cosignature/v1\ntime ")) {
+		return nil, errors.New("cosign checkpoint: not a cosignature's message")
+	}
+	return ed25519.Sign(v.signing, message), nil
+}
+
+// FileKey gives out the file key of one kept message, for a disclosure: with it, that message can be read, and no other.
+func (v *Vault) FileKey(id string, wrapped []byte) ([]byte, error) {
+	key, err := v.local.open(purposeFileKey, id, wrapped)
+	if err != nil {
+		return nil, fmt.Errorf("disclose message %s: %w", id, ErrCorrupt)
+	}
+	return key, nil
+}
+
+// OpenDisclosed opens a sealed body with the file key that was disclosed with it. It needs no vault.
+func OpenDisclosed(id string, ciphertext, fileKey []byte) ([]byte, error) {
+	return decrypt(id, ciphertext, fileKey)
 }
 
 func assemble(f keyFiles) (*Vault, error) {

@@ -16,6 +16,7 @@ const (
 	MinPlain        = 4 << 10
 	MaxPlain        = MaxBody - 16<<10
 	MaxCertificates = 16 // and as many statements
+	MaxSeen         = 1 << 10
 )
 
 // Header is repeated inside the sealed body. age authenticates nobody, and a
@@ -36,19 +37,22 @@ func (m *Manifest) Header() Header {
 }
 
 // Body is what is sealed: the header, the consent certificates that go with the
-// message and the statements about them (signed notes, unverified here), and the
-// payload, whose schema the header names.
+// message and the statements about them (signed notes, unverified here), what the
+// sender has seen of the ledger (a note, unverified too: sealed, so that whoever
+// keeps the ledger cannot show the two agencies different ones unnoticed), and
+// the payload, whose schema the header names.
 type Body struct {
 	Header       Header         `json:"header"`
 	Certificates []string       `json:"certificates,omitempty"`
 	Statements   []string       `json:"statements,omitempty"`
+	Seen         string         `json:"seen,omitzero"` // checkpoint of the ledger that the sender last found consistent
 	Payload      jsontext.Value `json:"payload"`
 }
 
 // EncodeBody frames a payload for sealing: canonical JSON, then spaces up to
 // the Padmé bucket of its length, 4 KiB at least. The payload must be a JSON
 // object; it is written compactly, its members in the order they have.
-func EncodeBody(h Header, certificates, statements []string, payload []byte) ([]byte, error) {
+func EncodeBody(h Header, certificates, statements []string, seen string, payload []byte) ([]byte, error) {
 	if jsontext.Value(payload).Kind() != '{' {
 		return nil, malformed("/payload", "object")
 	}
@@ -58,7 +62,10 @@ func EncodeBody(h Header, certificates, statements []string, payload []byte) ([]
 	if e := checkNotes("statements", statements); e != nil {
 		return nil, e
 	}
-	doc, err := schemas.Encode(&Body{Header: h, Certificates: certificates, Statements: statements, Payload: payload})
+	if len(seen) > MaxSeen {
+		return nil, &Error{Code: CodeTooLarge, Field: "/seen", Rule: "note_limit"}
+	}
+	doc, err := schemas.Encode(&Body{Header: h, Certificates: certificates, Statements: statements, Seen: seen, Payload: payload})
 	if err != nil {
 		// The encoder's own error may quote the payload.
 		return nil, malformed("/payload", "json")
@@ -104,6 +111,9 @@ func DecodeBody(plain []byte, want Header) (*Body, error) {
 	}
 	if e := checkNotes("statements", b.Statements); e != nil {
 		return nil, e
+	}
+	if len(b.Seen) > MaxSeen {
+		return nil, &Error{Code: CodeTooLarge, Field: "/seen", Rule: "note_limit"}
 	}
 	if b.Header != want {
 		return nil, &Error{Code: CodeHeaderMismatch, Field: "/header", Rule: differs(b.Header, want)}

@@ -24,7 +24,7 @@ func TestBodyRoundTrip(t *testing.T) {
 			t.Skip("not a string JSON can hold")
 		}
 		certificates := rapid.SliceOfN(rapid.StringN(1, 20, -1), 0, MaxCertificates).Draw(t, "certificates")
-		plain, err := EncodeBody(h, certificates, nil, payload)
+		plain, err := EncodeBody(h, certificates, nil, "", payload)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func TestBodyRoundTrip(t *testing.T) {
 		if d := cmp.Diff(want, b); d != "" {
 			t.Fatal(d)
 		}
-		again, err := EncodeBody(b.Header, b.Certificates, b.Statements, b.Payload)
+		again, err := EncodeBody(b.Header, b.Certificates, b.Statements, b.Seen, b.Payload)
 		if err != nil || !bytes.Equal(again, plain) {
 			t.Fatalf("does not encode to itself: %v", err)
 		}
@@ -49,7 +49,7 @@ func TestBodyRoundTrip(t *testing.T) {
 func TestBodyOfOneByteChanged(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := drawHeader(t)
-		plain, err := EncodeBody(h, []string{"certificate"}, []string{"statement"}, []byte(`{"summary":"Test Person A","n":[1.0,true]}`))
+		plain, err := EncodeBody(h, []string{"certificate"}, []string{"statement"}, "seen", []byte(`{"summary":"Test Person A","n":[1.0,true]}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func TestBodyOfOneByteChanged(t *testing.T) {
 		if err != nil {
 			return
 		}
-		again, err := EncodeBody(b.Header, b.Certificates, b.Statements, b.Payload)
+		again, err := EncodeBody(b.Header, b.Certificates, b.Statements, b.Seen, b.Payload)
 		if err != nil || !bytes.Equal(again, changed) || b.Header != h {
 			t.Fatal("accepted a body that does not encode to itself, or under another header")
 		}
@@ -86,14 +86,14 @@ func TestEncodeBodyRefuses(t *testing.T) {
 		"blank":        {[]string{""}, `{}`, CodeMalformed},
 		"many":         {make([]string, MaxCertificates+1), `{}`, CodeTooLarge},
 	} {
-		if out, err := EncodeBody(h, c.certificates, nil, []byte(c.payload)); CodeOf(err) != c.code || out != nil {
+		if out, err := EncodeBody(h, c.certificates, nil, "", []byte(c.payload)); CodeOf(err) != c.code || out != nil {
 			t.Errorf("%s: got %v, want %s", name, err, c.code)
 		}
 	}
 	// The largest document that fits exactly still fits after padding.
 	overhead := len(`{"header":{"id":"","thread":"","from":"","to":"","kind":"","schema":""},"payload":{"a":""}}`) +
 		len(h.ID) + len(h.Thread) + len(h.From) + len(h.To) + len(h.Kind) + len(h.Schema)
-	plain, err := EncodeBody(h, nil, nil, []byte(`{"a":"`+strings.Repeat("a", MaxPlain-overhead)+`"}`))
+	plain, err := EncodeBody(h, nil, nil, "", []byte(`{"a":"`+strings.Repeat("a", MaxPlain-overhead)+`"}`))
 	if err != nil || len(plain) != MaxPlain {
 		t.Errorf("largest body: %d bytes, %v", len(plain), err)
 	}

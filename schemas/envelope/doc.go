@@ -76,12 +76,14 @@
 //
 // The plaintext inside the age file is canonical JSON
 //
-//	{"header":{"id":…,"thread":…,"from":…,"to":…,"kind":…,"schema":…},"certificates":[…],"statements":[…],"payload":{…}}
+//	{"header":{"id":…,"thread":…,"from":…,"to":…,"kind":…,"schema":…},"certificates":[…],"statements":[…],"seen":…,"payload":{…}}
 //
 // and then spaces up to the padded size of its length n: 4,096 if n ≤ 4,096,
 // else the Padmé bucket: with E = ⌊log2 n⌋ and S = ⌊log2 E⌋+1, n rounded up to a
 // multiple of 2^(E−S). At most 1,032,192 bytes. The header's members equal the
 // manifest's. "certificates" and "statements" (optional, 1 to 16) are consent certificates and statements, each
-// the text of a signed line. "payload" is an object of the schema that the
+// the text of a signed line. "seen" (optional, at most 1,024 bytes) is the newest
+// checkpoint of the ledger that the sender has found consistent (package ledger),
+// with the log's signature. "payload" is an object of the schema that the
 // header names, its members in the order the sender gave them.
 package envelope

@@ -88,7 +88,7 @@ func FuzzDecodeBody(f *testing.F) {
 			}
 			return
 		}
-		again, err := EncodeBody(b.Header, b.Certificates, b.Statements, b.Payload)
+		again, err := EncodeBody(b.Header, b.Certificates, b.Statements, b.Seen, b.Payload)
 		if err != nil || !bytes.Equal(again, plain) || b.Header != want {
 			t.Fatalf("accepted a body that does not encode to itself: %v", err)
 		}

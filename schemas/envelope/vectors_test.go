@@ -168,7 +168,7 @@ func testBodyVector(t *testing.T, v *vector, expect string) {
 	if err != nil {
 		t.Fatalf("refused: %v", err)
 	}
-	again, err := EncodeBody(b.Header, b.Certificates, b.Statements, b.Payload)
+	again, err := EncodeBody(b.Header, b.Certificates, b.Statements, b.Seen, b.Payload)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -259,3 +259,16 @@ func (c *Checkpoint) Only(witness string) *Checkpoint {
 	}
 	return &out
 }
+
+// Known returns c without cosignatures that do not hold under a directory: a proof carries none that its reader could not
+// check.
+func (c *Checkpoint) Known(view *directory.View) *Checkpoint {
+	out := *c
+	out.sigs = out.sigs[:1:1]
+	for _, s := range c.sigs[1:] {
+		if _, ok := s.cosigned(c.text, view); ok {
+			out.sigs = append(out.sigs, s)
+		}
+	}
+	return &out
+}

@@ -37,6 +37,23 @@ type Proof struct {
 	Entries    map[string]string `json:"entries"`    // entries that it lists: the log, the sender, the witnesses
 }
 
+// Sender is whose signature the record bears, unverified: whose directory entry the proof needs.
+func (p *Proof) Sender() (string, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(p.Record)
+	if err != nil {
+		return "", malformed("record", nil)
+	}
+	r, err := ParseRecord(raw)
+	if err != nil {
+		return "", err
+	}
+	line, _, err := envelope.ParseLine(r.Note, directory.MaxHead)
+	if err != nil {
+		return "", malformed("record", err)
+	}
+	return line.Signer, nil
+}
+
 // Evidence is what a checked proof shows.
 type Evidence struct {
 	Record     *Record

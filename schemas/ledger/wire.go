@@ -1,6 +1,10 @@
 package ledger
 
-import "waypost/schemas"
+import (
+	"github.com/go-json-experiment/json"
+
+	"waypost/schemas"
+)
 
 // What agencies ask of the ledger, over NATS micro services that the notary runs. The subject is log.<verb>.<agency>: the
 // broker's permissions see to it that nobody asks as another. Requests and answers are JSON objects as below; an error comes
@@ -96,4 +100,13 @@ func Encode(v any) []byte {
 		return nil // none of these types can fail
 	}
 	return out
+}
+
+// DecodeActAnswer reads what the service said to an act.
+func DecodeActAnswer(raw []byte) (*ActAnswer, error) {
+	a := new(ActAnswer)
+	if err := json.Unmarshal(raw, a); err != nil {
+		return nil, malformed("act_answer", nil)
+	}
+	return a, nil
 }

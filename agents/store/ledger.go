@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"waypost/schemas"
+)
+
+// Unproved is a message or receipt that lies in a stream of the broker and was not yet found in its ledger.
+type Unproved struct {
+	Table  Table
+	ID     string
+	Thread string
+	Peer   string
+	Lane   schemas.Lane
+	Seq    uint64    // in the stream of its lane
+	Note   []byte    // the signed manifest as we have it
+	At     time.Time // when the broker acknowledged it, or we accepted it
+}
+
+// Table says where an Unproved is kept.
+type Table string
+
+// The tables whose rows are looked for in the ledger: what we sent, what we accepted, what we were receipted.
+const (
+	TableOutbox   Table = "outbox"
+	TableInbox    Table = "inbox"
+	TableReceipts Table = "receipts"
+)
+
+// Unproved lists up to limit rows of a table after a position, oldest first, and the position of the last one.
+func (s *Store) Unproved(ctx context.Context, table Table, after int64, limit int) (out []Unproved, last int64, err error) {
+	q := map[Table]string{
+		TableOutbox:   `SELECT n, id, thread, peer, lane, stream_seq, note, published FROM outbox WHERE recorded IS NULL AND stream_seq IS NOT NULL AND n > ? ORDER BY n LIMIT ?`,
+		TableInbox:    `SELECT n, id, thread, peer, lane, stream_seq, note, received FROM inbox WHERE recorded IS NULL AND n > ? ORDER BY n LIMIT ?`,
+		TableReceipts: `SELECT received, id, '', peer, 'receipt', stream_seq, note, received FROM receipts WHERE recorded IS NULL AND received >= ? ORDER BY received LIMIT ?`,
+	}[table]
+	last = after
+	err = each(ctx, s.read, func(r row) error {
+		u := Unproved{Table: table}
+		var lane string
+		var seq, at int64
+		if err := r.Scan(&last, &u.ID, &u.Thread, &u.Peer, &lane, &seq, &u.Note, &at); err != nil {
+			return err
+		}
+		u.Lane, u.Seq, u.At = schemas.Lane(lane), uint64(seq), moment(at)
+		out = append(out, u)
+		return nil
+	}, q, after, limit)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read unproved messages: %w", err)
+	}
+	return out, last, nil
+}
+
+// Recorded notes where in the ledger something stands.
+func (tx *Tx) Recorded(table Table, id string, index int64) error {
+	_, err := tx.exec(`UPDATE `+string(table)+` SET recorded = ? WHERE id = ?`, index, id)
+	return err
+}
+
+// Place returns where the broker stored a message of ours, or to us: its lane and its number in the lane's stream, 0 if it
+// never said. ErrNotFound for a message never sent nor accepted.
+func (s *Store) Place(ctx context.Context, id string) (lane schemas.Lane, streamSeq uint64, err error) {
+	var l string
+	var seq sql.NullInt64
+	err = s.read.QueryRowContext(ctx, `SELECT lane, stream_seq FROM outbox WHERE id = ?1 UNION ALL SELECT lane, stream_seq FROM inbox WHERE id = ?1 LIMIT 1`, id).Scan(&l, &seq)
+	return schemas.Lane(l), uint64(seq.Int64), classify(err)
+}
+
+// Checkpoint returns the newest checkpoint that was found consistent, nil before the first.
+func (s *Store) Checkpoint(ctx context.Context) (raw []byte, err error) {
+	err = classify(s.read.QueryRowContext(ctx, `SELECT checkpoint FROM ledger WHERE length(checkpoint) > 0`).Scan(&raw))
+	if err == ErrNotFound {
+		return nil, nil
+	}
+	return raw, err
+}
+
+// SaveCheckpoint remembers a checkpoint, before anybody is told that we have seen it.
+func (tx *Tx) SaveCheckpoint(raw []byte) error {
+	_, err := tx.exec(`INSERT INTO ledger (n, checkpoint) VALUES (1, ?) ON CONFLICT (n) DO UPDATE SET checkpoint = excluded.checkpoint`, raw)
+	return err
+}
+
+// Asked returns up to which record administrators' requests were read.
+func (s *Store) Asked(ctx context.Context) (next int64, err error) {
+	err = classify(s.read.QueryRowContext(ctx, `SELECT asked FROM ledger`).Scan(&next))
+	if err == ErrNotFound {
+		return 0, nil
+	}
+	return next, err
+}
+
+// SaveAsked remembers it.
+func (tx *Tx) SaveAsked(next int64) error {
+	_, err := tx.exec(`INSERT INTO ledger (n, checkpoint, asked) VALUES (1, x'', ?) ON CONFLICT (n) DO UPDATE SET asked = excluded.asked`, next)
+	return err
+}
+
+// Act is something this agency did and signed, on its way to the ledger.
+type Act struct {
+	ID, Act, Subject string
+	At               time.Time
+	Note             []byte
+	Recorded         *int64 // nil: the ledger does not hold it yet
+	Answer           []byte // what the broker said to it
+}
+
+// AddAct queues an act for the ledger.
+func (tx *Tx) AddAct(a *Act) error {
+	_, err := tx.exec(`INSERT INTO acts (id, act, subject, at, note) VALUES (?,?,?,?,?)`, a.ID, a.Act, a.Subject, millis(a.At), a.Note)
+	if err != nil {
+		return fmt.Errorf("queue act: %w", err)
+	}
+	tx.touch(Acts)
+	return nil
+}
+
+// ActRecorded notes that the ledger holds an act.
+func (tx *Tx) ActRecorded(id string, index int64, answer []byte) error {
+	_, err := tx.exec(`UPDATE acts SET recorded = ?, answer = ? WHERE id = ?`, index, answer, id)
+	return err
+}
+
+// OpenActs lists acts that the ledger does not hold yet, oldest first.
+func (s *Store) OpenActs(ctx context.Context, limit int) ([]Act, error) {
+	return s.acts(ctx, `WHERE recorded IS NULL ORDER BY at, id LIMIT ?`, limit)
+}
+
+// Acts lists the newest acts.
+func (s *Store) Acts(ctx context.Context, limit int) ([]Act, error) {
+	return s.acts(ctx, `ORDER BY at DESC, id DESC LIMIT ?`, limit)
+}
+
+// Act returns one act.
+func (s *Store) Act(ctx context.Context, id string) (*Act, error) {
+	acts, err := s.acts(ctx, `WHERE id = ?`, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(acts) == 0 {
+		return nil, ErrNotFound
+	}
+	return &acts[0], nil
+}
+
+func (s *Store) acts(ctx context.Context, where string, args ...any) (out []Act, err error) {
+	err = each(ctx, s.read, func(r row) error {
+		var a Act
+		var at int64
+		var recorded sql.NullInt64
+		if err := r.Scan(&a.ID, &a.Act, &a.Subject, &at, &a.Note, &recorded, &a.Answer); err != nil {
+			return err
+		}
+		a.At = moment(at)
+		if recorded.Valid {
+			a.Recorded = &recorded.Int64
+		}
+		out = append(out, a)
+		return nil
+	}, `SELECT id, act, subject, at, note, recorded, answer FROM acts `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read acts: %w", err)
+	}
+	return out, nil
+}
+
+// CountUnproved counts what was not yet found in the ledger.
+func (s *Store) CountUnproved(ctx context.Context) (n int64, err error) {
+	err = s.read.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM outbox WHERE recorded IS NULL AND stream_seq IS NOT NULL) +
+		(SELECT count(*) FROM inbox WHERE recorded IS NULL) + (SELECT count(*) FROM receipts WHERE recorded IS NULL)`).Scan(&n)
+	return n, classify(err)
+}
