@@ -47,6 +47,8 @@ func (n *numbers) saw(seq uint64, digest tlog.Hash) (from, to uint64, what Code)
 		n.ring[seq%remembered] = digest
 	case n.last-seq >= remembered:
 		what = FindRepeat // too long ago to tell by the number; the cross-check tells by the id
+	case n.ring[seq%remembered] == (tlog.Hash{}): // told as missing when a later one came; now it is here
+		n.ring[seq%remembered] = digest
 	case n.ring[seq%remembered] == digest, n.ring[seq%remembered] == voidMark, digest == voidMark:
 		what = FindRepeat
 	default:
