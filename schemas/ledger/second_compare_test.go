@@ -70,6 +70,24 @@ var hostile = map[string]func(*world){
 		w.send(v)
 		w.send(m)
 	},
+	"void then two of one id": func(w *world) {
+		v := w.someManifest()
+		a, b := v, v
+		v.Outcome = schemas.OutcomeVoid
+		b.Thread = w.uuid(4)
+		w.send(v)
+		w.send(a)
+		w.send(b)
+	},
+	"void then two of one number": func(w *world) {
+		v := w.someManifest()
+		a, b := v, v
+		v.Outcome = schemas.OutcomeVoid
+		b.ID = w.uuid(7)
+		w.send(v)
+		w.send(a)
+		w.send(b)
+	},
 	"void of another id": func(w *world) {
 		if old, ok := w.someSent(); ok && old.Kind != schemas.KindReceipt {
 			m := old

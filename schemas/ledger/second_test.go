@@ -448,7 +448,7 @@ func (s *second) directoryRecord(n int64, r *secondRecord) {
 		s.add(FindDirectory, n) // the page says "did not sign"; a head that is none is the nearest to it
 	case s.head != nil && (h.Version < s.head.Version || h.Version == s.head.Version && h.digest != s.head.digest):
 		s.add(FindRollback, n)
-	case s.head == nil || h.digest != s.head.digest:
+	default: // the same one again, too: it is a head of its own, complete or not
 		s.head, s.judged = h, false
 	}
 }
