@@ -291,7 +291,9 @@ var hostile = map[string]func(*world){
 		}
 	},
 	"same version": func(w *world) {
-		w.tick()
+		if w.tick(); w.version == 0 {
+			return
+		}
 		w.store(StreamDirectory, DirectoryPrefix+directory.HeadKey, w.makeHead(w.version))
 	},
 	"same head": func(w *world) {
@@ -405,11 +407,11 @@ var lies = map[string]func(*world){
 		n := len(w.raw)
 		root := w.rootAt(n)
 		root[w.rng.IntN(32)] ^= 1
-		w.cps = append(w.cps, w.signCheckpoint(int64(n), root, w.heads[n-1]))
+		w.cps = append(w.cps, w.signCheckpoint(w.now(n), root, w.heads[n-1]))
 	},
 	"beyond": func(w *world) {
 		n := len(w.raw)
-		w.cps = append(w.cps, w.signCheckpoint(int64(n+1+w.rng.IntN(5)), w.rootAt(n), w.heads[n-1]))
+		w.cps = append(w.cps, w.signCheckpoint(w.now(n+1+w.rng.IntN(5)), w.rootAt(n), w.heads[n-1]))
 	},
 	"other directory": func(w *world) {
 		n := len(w.raw)
@@ -419,7 +421,7 @@ var lies = map[string]func(*world){
 		} else {
 			h.digest = directory.Digest([]byte("x"))
 		}
-		w.cps = append(w.cps, w.signCheckpoint(int64(n), w.rootAt(n), h))
+		w.cps = append(w.cps, w.signCheckpoint(w.now(n), w.rootAt(n), h))
 	},
 	"cosigned by a stranger": func(w *world) {
 		w.cosignLast("stranger-shelter", newKey(w.t, "stranger-shelter", 3), start.Add(time.Hour))

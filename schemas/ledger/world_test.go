@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -82,7 +83,7 @@ type world struct {
 	raws    map[string][]byte
 
 	recs []*Record
-	at   []int // sizes that have a checkpoint
+	at   []mark
 
 	raw    [][]byte
 	hashes [][]tlog.Hash
@@ -92,6 +93,13 @@ type world struct {
 
 // kindRaw marks what is put into the log as it stands, for records that are none.
 const kindRaw Kind = "raw"
+
+// mark is a size that has a checkpoint, and who cosigns it with what.
+type mark struct {
+	size int
+	time time.Time
+	keys map[string]*key
+}
 
 type place struct {
 	stream string
@@ -302,7 +310,9 @@ func (w *world) expire(id string) {
 	w.recs = append(w.recs, &Record{Kind: KindExpired, Time: w.tick(), Stream: p.stream, Seq: p.seq})
 }
 
-func (w *world) checkpoint() { w.at = append(w.at, len(w.recs)) }
+func (w *world) checkpoint() {
+	w.at = append(w.at, mark{len(w.recs), w.clock.Add(time.Second), maps.Clone(w.keys)})
+}
 
 // build encodes all records and makes tree and checkpoints of them, as a log that believes them would.
 func (w *world) build(witnesses ...string) *world {
@@ -312,9 +322,9 @@ func (w *world) build(witnesses ...string) *world {
 	var last worldHead
 	sizes := slices.Clone(w.at)
 	for i := 0; ; i++ {
-		for len(sizes) > 0 && sizes[0] == i {
+		for len(sizes) > 0 && sizes[0].size == i {
 			if last.version > 0 { // before there is a directory nobody could say whose log it is
-				w.cps = append(w.cps, w.signCheckpoint(int64(i), tree.Root(), last, witnesses...))
+				w.cps = append(w.cps, w.signCheckpoint(sizes[0], tree.Root(), last, witnesses...))
 			}
 			sizes = sizes[1:]
 		}
@@ -339,24 +349,24 @@ func (w *world) build(witnesses ...string) *world {
 	}
 }
 
-func (w *world) signCheckpoint(size int64, root tlog.Hash, h worldHead, witnesses ...string) []byte {
+// now marks a size that the log may not have.
+func (w *world) now(size int) mark { return mark{size, w.clock.Add(time.Hour), w.keys} }
+
+func (w *world) signCheckpoint(at mark, root tlog.Hash, h worldHead, witnesses ...string) []byte {
 	w.t.Helper()
-	raw, err := SignCheckpoint(size, root, h.version, h.digest, w.log)
+	raw, err := SignCheckpoint(int64(at.size), root, h.version, h.digest, w.log)
 	w.must(err)
 	c, err := ParseCheckpoint(raw)
 	w.must(err)
 	if witnesses == nil {
-		for id := range w.keys {
-			witnesses = append(witnesses, id)
-		}
-		slices.Sort(witnesses)
+		witnesses = slices.Sorted(maps.Keys(at.keys))
 	}
 	for _, id := range witnesses {
-		k := w.keys[id]
+		k := at.keys[id]
 		if k == nil { // "" is nobody
 			continue
 		}
-		c, err = c.Cosign(k.vkey, w.clock.Add(time.Hour), k.Sign)
+		c, err = c.Cosign(k.vkey, at.time, k.Sign)
 		w.must(err)
 	}
 	return c.Raw()
