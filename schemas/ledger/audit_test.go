@@ -2,10 +2,14 @@ package ledger
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -116,6 +120,17 @@ func TestFindingsSayWhere(t *testing.T) {
 		want = append(want, Finding{Code: FindAltered, Record: w.lastRecord(), Agency: police, Peer: council, Message: m.ID})
 		w.send(w.manifest(council, police, schemas.KindReferral, schemas.LaneUrgent))
 		want = append(want, Finding{Code: FindAgreement, Record: w.lastRecord(), Agency: council, Peer: police, Message: w.sent[len(w.sent)-1].ID})
+		w.expect(want...)
+	})
+	t.Run("many of one id", func(t *testing.T) {
+		w := listed(t)
+		m := w.manifest(council, ngo, schemas.KindReferral, schemas.LaneUrgent)
+		w.send(m)
+		var want []Finding
+		for range 100 {
+			w.store(StreamUrgent, m.Subject(), w.raws[m.ID])
+			want = append(want, Finding{Code: FindRepeat, Record: w.lastRecord(), Agency: council, Peer: ngo, Message: m.ID})
+		}
 		w.expect(want...)
 	})
 	t.Run("clock", func(t *testing.T) {
@@ -246,6 +261,31 @@ func TestCoverage(t *testing.T) {
 		if s.Signed != c.signed || s.Witnessed != c.witnessed || len(s.Witnesses) != c.witnesses || (c.code == "") != (len(found) == 0) ||
 			c.code != "" && (len(found) != 1 || found[0].Code != c.code || found[0].Record != c.record) {
 			t.Errorf("%s: signed %d, witnessed %d by %v, found %v; want %+v", name, s.Signed, s.Witnessed, s.Witnesses, found, c)
+		}
+	}
+}
+
+// What does not hold covers nothing, whoever cosigned it.
+func TestForgedCheckpointsCoverNothing(t *testing.T) {
+	w := newWorld(t, 8, 30)
+	n, half := len(w.raw), w.at[1]
+	h := w.heads[n-1]
+	stale := h
+	stale.version++
+	full := w.now(n)
+	full.time = w.clock
+	for code, cp := range map[Code][]byte{
+		FindFork:   w.signCheckpoint(full, w.rootAt(half.size), h),
+		FindStale:  w.signCheckpoint(full, w.rootAt(n), stale),
+		FindBeyond: w.signCheckpoint(mark{n + 1, full.time, full.keys}, w.rootAt(n), h),
+	} {
+		s, found, err := runAudit(t, served(w.raw, [][]byte{cp, w.cps[1]}), w.root, 2)
+		if err != nil || s.Findings[code] != 1 || s.Findings[FindTail] != 1 || s.Signed != int64(half.size) || s.Witnessed != int64(half.size) {
+			t.Errorf("%s: signed %d, witnessed %d, %v %v", code, s.Signed, s.Witnessed, found, err)
+		}
+		s, found, err = runAudit(t, served(w.raw, [][]byte{cp}), w.root, 2)
+		if err != nil || s.Findings[FindNoCheckpoint] != 1 || s.Signed != 0 || s.Witnessed != 0 {
+			t.Errorf("%s alone: signed %d, witnessed %d, %v %v", code, s.Signed, s.Witnessed, found, err)
 		}
 	}
 }
@@ -564,5 +604,79 @@ func TestDocumentationListsTheCodes(t *testing.T) {
 	}
 	if !maps.Equal(said, notable) {
 		t.Errorf("said to leave the record whole: %v, and they are %v", said, notable)
+	}
+}
+
+// failing yields an error after some records or checkpoints.
+type failing struct {
+	*world
+	records, checkpoints bool
+}
+
+var errGone = errors.New("gone")
+
+func (f failing) Records(ctx context.Context) iter.Seq2[Stored, error] {
+	return func(yield func(Stored, error) bool) {
+		for s := range f.world.Records(ctx) {
+			if !yield(s, nil) {
+				return
+			}
+		}
+		if f.records {
+			yield(Stored{}, errGone)
+		}
+	}
+}
+
+func (f failing) Checkpoints(context.Context) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		if f.checkpoints {
+			yield(nil, errGone)
+		}
+	}
+}
+
+// An audit that could not be done is no clean one, and leaves nothing behind; neither does an export.
+func TestWhatCannotBeDone(t *testing.T) {
+	w := newWorld(t, 1, 12)
+	scratch := memoryDir(t)
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx context.Context
+		src Source
+	}{
+		"records":     {t.Context(), failing{w, true, false}},
+		"checkpoints": {t.Context(), failing{w, false, true}},
+		"cancelled":   {cancelled, w},
+	} {
+		s, err := Verify(c.ctx, c.src, Options{Root: w.root, Scratch: scratch})
+		if err == nil || s != nil {
+			t.Errorf("%s: audited: %v", name, s)
+		}
+		dir := filepath.Join(scratch, "bundle")
+		if err := WriteBundle(c.ctx, c.src, dir, nil); err == nil {
+			t.Errorf("%s: exported", name)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s: a bundle that looks whole", name)
+		}
+		_ = os.RemoveAll(dir + ".partial")
+		if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
+			t.Errorf("%s: left %v behind", name, left)
+		}
+	}
+	if _, err := Verify(t.Context(), w, Options{Root: w.root, Scratch: filepath.Join(scratch, "nowhere")}); err == nil {
+		t.Error("audited without a place for what it has to remember")
+	}
+	// The next export replaces what an interrupted one left.
+	dir := filepath.Join(scratch, "bundle")
+	w.must(os.MkdirAll(filepath.Join(dir+".partial", "old"), 0o700))
+	var seen int64
+	if err := WriteBundle(t.Context(), w, dir, func(int64) { seen++ }); err != nil || seen != int64(len(w.raw)) {
+		t.Errorf("exported %d records: %v", seen, err)
+	}
+	if _, err := OpenBundle(dir); err != nil {
+		t.Error(err)
 	}
 }
