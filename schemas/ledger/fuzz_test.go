@@ -227,7 +227,7 @@ func FuzzBundleFrame(f *testing.F) {
 		w.must(out.Flush())
 		list = append(list, b.Bytes())
 	}
-	list = append(list, all.Bytes(), []byte("record 0 1052672\nx\n"), []byte("record 0 99999999999999999999\n"), []byte("record 0 -1\n"),
+	list = append(list, all.Bytes(), []byte("record 0 1052672\nx\n"), []byte("record 0 1052673\nx\n"), []byte("record 0 300000000\nx\n"), []byte("record 0 99999999999999999999\n"), []byte("record 0 -1\n"),
 		[]byte("record 00 1\nx\n"), []byte("record 0 01\nx\n"), []byte("record 0 0\n\n"), []byte("record 0 1\r\nx\n"), []byte("record 0 1\nxy"))
 	seeds(f, 10, list...)
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -243,6 +244,14 @@ func TestBundleFiles(t *testing.T) {
 		w.must(os.Mkdir(filepath.Join(dir, name), 0o700))
 		if b, err := OpenBundle(dir); err == nil || b != nil {
 			t.Errorf("opened with a folder %s", name)
+		}
+	}
+	// A frame says no more than a record can have, whatever the sums say.
+	for n, want := range map[int]bool{MaxRecord: true, MaxRecord + 1: false} {
+		raw := fmt.Appendf(nil, "record 0 %d\n", n)
+		in := bufio.NewReader(bytes.NewReader(append(append(raw, make([]byte, n)...), '\n')))
+		if _, err := readFrame(in, "record", 0, MaxRecord); (err == nil) != want {
+			t.Errorf("a frame of %d bytes: %v", n, err)
 		}
 	}
 	dir := w.bundle()

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"testing"
@@ -113,7 +114,7 @@ func TestResumeGrowsOn(t *testing.T) {
 
 func TestDecodeHashesRefuses(t *testing.T) {
 	good := EncodeHashes([]tlog.Hash{leafOf(1)})
-	for _, s := range []string{"", "=", good[:40], good + "=", good + good, "AAAA", " " + good, good[:42] + "9="} {
+	for _, s := range []string{"", "=", good[:40], good + "=", good + good, "AAAA", " " + good, good[:42] + "9=", base64.StdEncoding.EncodeToString(make([]byte, 33))} {
 		if h, err := DecodeHashes(s); err == nil || h != nil {
 			t.Errorf("%q: accepted", s)
 		}
@@ -163,6 +164,8 @@ func TestProofsOfAllPairs(t *testing.T) {
 				refuse("a hash less", CheckInclusion(c, int64(i), record, slices.Delete(slices.Clone(hashes), k, k+1)))
 				x[k] = "AAAA"
 				refuse("half a hash", CheckInclusion(c, int64(i), record, x))
+				x[k] = base64.StdEncoding.EncodeToString(append(p[k][:], 0))
+				refuse("a hash and more", CheckInclusion(c, int64(i), record, x))
 			}
 		}
 		for older := 1; older <= size; older++ {
