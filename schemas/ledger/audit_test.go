@@ -21,6 +21,7 @@ import (
 
 	"waypost/schemas"
 	"waypost/schemas/directory"
+	"waypost/schemas/envelope"
 )
 
 // listed is a world with its directory and nothing else.
@@ -122,12 +123,19 @@ func TestFindingsSayWhere(t *testing.T) {
 		want = append(want, Finding{Code: FindAgreement, Record: w.lastRecord(), Agency: council, Peer: police, Message: w.sent[len(w.sent)-1].ID})
 		w.expect(want...)
 	})
-	t.Run("many of one id", func(t *testing.T) {
+	t.Run("many of three ids", func(t *testing.T) {
+		// Their ids end alike, so that they are compared in one heap: each with the first of its own.
 		w := listed(t)
-		m := w.manifest(council, ngo, schemas.KindReferral, schemas.LaneUrgent)
-		w.send(m)
 		var want []Finding
-		for range 100 {
+		var ms []envelope.Manifest
+		for range 3 {
+			m := w.manifest(council, ngo, schemas.KindReferral, schemas.LaneUrgent)
+			m.ID = m.ID[:34] + "40"
+			w.send(m)
+			ms = append(ms, m)
+		}
+		for range 300 {
+			m := pick(w.rng, ms)
 			w.store(StreamUrgent, m.Subject(), w.raws[m.ID])
 			want = append(want, Finding{Code: FindRepeat, Record: w.lastRecord(), Agency: council, Peer: ngo, Message: m.ID})
 		}
