@@ -139,7 +139,7 @@ func parallel(n int, f func(worker, i int)) {
 // stride is how many positions lie between two that are tried: one without the race detector, so that every one is.
 func stride() int {
 	if raceEnabled || testing.Short() {
-		return 13
+		return 23
 	}
 	return 1
 }
@@ -287,7 +287,7 @@ func TestEveryAlterationOfRecords(t *testing.T) {
 	n := len(w.raw)
 	step := 2
 	if raceEnabled || testing.Short() {
-		step = 9
+		step = 15
 	}
 	parallel(n/step, func(_, i int) {
 		i *= step
