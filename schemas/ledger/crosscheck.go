@@ -47,7 +47,12 @@ func (n *numbers) saw(seq uint64, digest tlog.Hash) (from, to uint64, what Code)
 		n.ring[seq%remembered] = digest
 	case n.last-seq >= remembered:
 		what = FindRepeat // too long ago to tell by the number; the cross-check tells by the id
-	case n.ring[seq%remembered] == digest, n.ring[seq%remembered] == voidMark, digest == voidMark:
+	case n.ring[seq%remembered] == (tlog.Hash{}): // told as missing when a later one came; now it is here
+		n.ring[seq%remembered] = digest
+	case n.ring[seq%remembered] == voidMark: // from now on it is this one's, or a second one could follow unseen
+		n.ring[seq%remembered] = digest
+		what = FindRepeat
+	case n.ring[seq%remembered] == digest, digest == voidMark:
 		what = FindRepeat
 	default:
 		from, to, what = seq, seq, FindSequenceReused
@@ -190,7 +195,10 @@ func (c *crosscheck) compare(group [][]byte, found func(Finding)) {
 		case e[32] != entryMessage:
 		case message == nil:
 			message = e
-		case bytes.Equal(e[33:], message[33:]), bytes.Equal(e[33:], voidMark[:8]), bytes.Equal(message[33:], voidMark[:8]):
+		case bytes.Equal(message[33:], voidMark[:8]):
+			finding(FindRepeat, e)
+			message = e // or two different ones could follow a void one unseen
+		case bytes.Equal(e[33:], message[33:]), bytes.Equal(e[33:], voidMark[:8]):
 			finding(FindRepeat, e)
 		default:
 			finding(FindAltered, e)

@@ -132,7 +132,7 @@ func (p *Proof) Check(root note.Verifier, quorum int) (*Evidence, error) {
 	if len(e.Witnesses) < quorum {
 		return nil, &Error{Code: CodeUnwitnessed}
 	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(p.Record)
+	raw, err := decodeBase64(p.Record)
 	if err != nil {
 		return nil, malformed("record", nil)
 	}
@@ -234,8 +234,17 @@ func CheckConsistency(older, newer *Checkpoint, hashes []string) error {
 	return nil
 }
 
-func parseHash(s string) (tlog.Hash, error) {
+// decodeBase64 reads one spelling only: Go's decoder skips CR and LF, which a JSON string can hold.
+func decodeBase64(s string) ([]byte, error) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err == nil && base64.StdEncoding.EncodeToString(raw) != s {
+		return nil, base64.CorruptInputError(0)
+	}
+	return raw, err
+}
+
+func parseHash(s string) (tlog.Hash, error) {
+	raw, err := decodeBase64(s)
 	if err != nil || len(raw) != tlog.HashSize {
 		return tlog.Hash{}, malformed("hash", nil)
 	}
@@ -294,7 +303,7 @@ func (d *Disclosure) Check(root note.Verifier, quorum int) (*Evidence, *envelope
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(d.Envelope)
+	raw, err := decodeBase64(d.Envelope)
 	if err != nil {
 		return nil, nil, nil, malformed("envelope", nil)
 	}
@@ -305,7 +314,7 @@ func (d *Disclosure) Check(root note.Verifier, quorum int) (*Evidence, *envelope
 	if ev.Manifest == nil || string(env.Note) != string(ev.Record.Note) {
 		return nil, nil, nil, &Error{Code: CodeOtherMessage, Rule: "envelope"}
 	}
-	key, err := base64.StdEncoding.Strict().DecodeString(d.FileKey)
+	key, err := decodeBase64(d.FileKey)
 	if err != nil || len(key) != 16 {
 		return nil, nil, nil, malformed("file_key", nil)
 	}
