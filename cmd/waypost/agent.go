@@ -28,7 +28,8 @@ func newAgentCommand() *cobra.Command {
 	return group(cmd, newAgentInitCommand(), newAgentJoinCommand(), newAgentRunCommand(), newAgentTokenCommand(),
 		newAgentSendCommand(), newAgentRespondCommand(), newAgentInboxCommand(), newAgentOutboxCommand(), newAgentShowCommand(),
 		newAgentThreadCommand(), newAgentQuarantineCommand(), newAgentDirectoryCommand(), newAgentStatusCommand(), newAgentRetryCommand(), newAgentConsentCommand(), newAgentPlacesCommand(),
-		newAgentExportCommand(), newAgentImportCommand())
+		newAgentExportCommand(), newAgentImportCommand(),
+		newAgentEraseCommand(), newAgentDiscloseCommand(), newAgentRedriveCommand(), newAgentRedeliveryCommand(), newAgentLedgerCommand())
 }
 
 func newAgentInitCommand() *cobra.Command {

@@ -3,6 +3,7 @@ package directory
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -47,6 +48,11 @@ func (v *View) LogVerifiers(at time.Time) []note.Verifier {
 	}
 	return out
 }
+
+// AllLogVerifiers returns every key the entry lists, whenever it is in force: a
+// checkpoint names no time, and one that was signed with a key since replaced
+// stays the log's word.
+func (v *View) AllLogVerifiers() []note.Verifier { return slices.Clone(v.logKeys) }
 
 // SignLog makes the ledger's entry.
 func SignLog(l Log, signer note.Signer) ([]byte, error) {

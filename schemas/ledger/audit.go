@@ -314,7 +314,8 @@ func (a *audit) mail(j *job) error {
 	report := func(c Code) { f := about; f.Code = c; a.found(f) }
 	if j.proof != nil {
 		report(FindSignature)
-		return nil // nobody's word: neither numbers nor receipts are judged by it
+		// Nobody's word: neither numbers nor receipts are judged by it. But a receipt for it is not one for nothing.
+		return a.cross.unverified(j.Index, m)
 	}
 	if err := j.view.Permits(directory.Flow{From: m.From, To: m.To, Kind: m.Kind, At: m.Sent}); err != nil {
 		// Purposes and categories are sealed: only who, whom and what can be judged from outside.
@@ -323,6 +324,10 @@ func (a *audit) mail(j *job) error {
 		}
 	}
 	p := pair{m.From, m.To, string(m.Lane)}
+	if _, listed := j.view.Agency(m.To); !listed {
+		// Numbers towards nobody lead nowhere, and would let a member make this audit remember as many pairs as it likes.
+		return a.cross.message(j.Index, m, j.mark())
+	}
 	if a.pairs[p] == nil {
 		a.pairs[p] = &numbers{}
 	}
@@ -355,7 +360,7 @@ func (a *audit) checkpoints(ctx context.Context, src Source) error {
 		}
 		a.sum.Checkpoints++
 		c, err := ParseCheckpoint(raw)
-		if err != nil || a.sum.View == nil || c.Verify(a.sum.View, logTime(a.sum.View)) != nil {
+		if err != nil || a.sum.View == nil || c.Verify(a.sum.View, time.Time{}) != nil {
 			a.found(Finding{Code: FindCheckpoint, Record: -1})
 			continue
 		}

@@ -126,7 +126,8 @@ func (c *Checkpoint) Raw() []byte {
 }
 
 // Verify reports whether the log of this network signed it: the origin is the directory's, and one of the log's keys made
-// the first signature. What else is signed is of no weight here. at says when the keys must have been in force.
+// the first signature. What else is signed is of no weight here. at says when the key must have been in force; the zero time
+// asks for any key of the entry, since an old checkpoint stays the log's word after its key was replaced.
 func (c *Checkpoint) Verify(view *directory.View, at time.Time) error {
 	l, ok := view.Log()
 	if !ok {
@@ -136,7 +137,11 @@ func (c *Checkpoint) Verify(view *directory.View, at time.Time) error {
 		return &Error{Code: CodeOtherLog}
 	}
 	s := c.sigs[0]
-	for _, key := range view.LogVerifiers(at) {
+	keys := view.AllLogVerifiers()
+	if !at.IsZero() {
+		keys = view.LogVerifiers(at)
+	}
+	for _, key := range keys {
 		if s.name == key.Name() && s.hash == key.KeyHash() && key.Verify([]byte(c.text), s.raw) {
 			return nil
 		}

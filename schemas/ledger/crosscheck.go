@@ -72,7 +72,8 @@ type crosscheck struct {
 
 const (
 	parts     = 64
-	entrySize = 16 + 8 + 4 + 4 + 1 + 8
+	markSize  = 16
+	entrySize = 16 + 8 + 4 + 4 + 1 + markSize
 )
 
 const (
@@ -80,6 +81,7 @@ const (
 	entryDelivered
 	entryQuarantined
 	entryRejected
+	entryUnverified
 )
 
 func newCrosscheck(scratch string) (*crosscheck, error) {
@@ -129,6 +131,11 @@ func (c *crosscheck) message(index int64, m *envelope.Manifest, digest tlog.Hash
 	return c.put(index, m.ReplyTo, m.To, m.From, outcome, tlog.Hash{})
 }
 
+// unverified notes a message whose signature does not hold, so that a receipt for it is not taken for one for nothing.
+func (c *crosscheck) unverified(index int64, m *envelope.Manifest) error {
+	return c.put(index, m.ID, m.From, m.To, entryUnverified, tlog.Hash{})
+}
+
 func (c *crosscheck) put(index int64, id, from, to string, kind byte, digest tlog.Hash) error {
 	u, err := uuid.Parse(id)
 	if err != nil {
@@ -140,7 +147,7 @@ func (c *crosscheck) put(index int64, id, from, to string, kind byte, digest tlo
 	binary.BigEndian.PutUint32(e[24:], c.agency(from))
 	binary.BigEndian.PutUint32(e[28:], c.agency(to))
 	e[32] = kind
-	copy(e[33:], digest[:8])
+	copy(e[33:], digest[:markSize])
 	if _, err := c.buffers[u[15]%parts].Write(e[:]); err != nil {
 		return fmt.Errorf("write scratch file: %w", err)
 	}
@@ -190,15 +197,18 @@ func (c *crosscheck) compare(group [][]byte, found func(Finding)) {
 		found(Finding{Code: code, Record: int64(binary.BigEndian.Uint64(e[16:])), Agency: from, Peer: to, Message: uuid.UUID(e[:16]).String()}) //nolint:gosec // it was one
 	}
 	var message, receipt []byte
+	unverified := false
 	for _, e := range group {
 		switch {
+		case e[32] == entryUnverified:
+			unverified = true
 		case e[32] != entryMessage:
 		case message == nil:
 			message = e
-		case bytes.Equal(message[33:], voidMark[:8]):
+		case bytes.Equal(message[33:], voidMark[:markSize]):
 			finding(FindRepeat, e)
 			message = e // or two different ones could follow a void one unseen
-		case bytes.Equal(e[33:], message[33:]), bytes.Equal(e[33:], voidMark[:8]):
+		case bytes.Equal(e[33:], message[33:]), bytes.Equal(e[33:], voidMark[:markSize]):
 			finding(FindRepeat, e)
 		default:
 			finding(FindAltered, e)
@@ -206,7 +216,8 @@ func (c *crosscheck) compare(group [][]byte, found func(Finding)) {
 	}
 	for _, e := range group {
 		switch {
-		case e[32] == entryMessage:
+		case e[32] == entryMessage, e[32] == entryUnverified:
+		case message == nil && unverified:
 		case message == nil:
 			finding(FindReceiptUnknown, e)
 		case !bytes.Equal(e[24:32], message[24:32]):

@@ -68,7 +68,8 @@
 //	<root>                              root hash, base64
 //	directory <version> <digest>        version and "sha256:<hex>" digest of the last valid head among these records
 //
-// The first signature is the log's: Ed25519 (note algorithm 1), by a key of the directory's entry "log". Every further one
+// The first signature is the log's: Ed25519 (note algorithm 1), by any key of the directory's entry "log",
+// whenever it is in force. Every further one
 // is an agency's cosignature (C2SP tlog-cosignature, cosignature/v1): the key name is the agency id, the key hash
 // SHA-256(name ‖ 0x0A ‖ 0x04 ‖ public key)[0:4], the signature 8 bytes of Unix seconds, big endian, and 64 bytes of Ed25519
 // over "cosignature/v1\ntime <seconds>\n" ‖ text, by a key that the directory has in force for the agency at that second.
@@ -111,12 +112,12 @@
 //	signature             a mail record not signed by a key in force for its sender at sent
 //	agreement             neither agreement nor role lets this kind flow between the two at sent (directory.Permits, without
 //	                      purposes and categories, which are sealed); only for mail whose signature holds, as is all below
-//	sequence-gap          per (from, to, lane): seq is more than the highest so far plus one; reported from the first to the
+//	sequence-gap          per (from, to, lane), where to is listed: seq is more than the highest so far plus one; reported from the first to the
 //	                      last missing number
 //	sequence-reused       the same seq with another note, among the last 64 numbers; a void message may share its number
 //	repeat                two records of one id and one note, or of which one is void
 //	message-altered       two records of one id and different notes, none void
-//	receipt-unknown       a receipt whose reply_to is no recorded message
+//	receipt-unknown       a receipt whose reply_to is no recorded message, not even one whose signature does not hold
 //	receipt-parties       a receipt not from the agency that the message was to, or not to the one it was from
 //	receipt-contradicts   two receipts for one message with different outcomes
 //	expired               an expired record; expired-unknown when seq was not recorded in that stream before

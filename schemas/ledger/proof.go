@@ -122,7 +122,7 @@ func (p *Proof) Check(root note.Verifier, quorum int) (*Evidence, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Verify(view, logTime(view)); err != nil {
+	if err := c.Verify(view, time.Time{}); err != nil {
 		return nil, err
 	}
 	if c.Unknown(view) > 0 {
@@ -171,21 +171,6 @@ func (p *Proof) Check(root note.Verifier, quorum int) (*Evidence, error) {
 	return e, nil
 }
 
-// logTime is a moment at which the log's newest key is in force: a checkpoint names no time of its own.
-func logTime(view *directory.View) time.Time {
-	l, ok := view.Log()
-	if !ok {
-		return time.Time{}
-	}
-	at := l.Keys[0].From
-	for _, k := range l.Keys {
-		if k.From.After(at) {
-			at = k.From
-		}
-	}
-	return at
-}
-
 // CheckInclusion verifies that a record stands at index under a checkpoint.
 func CheckInclusion(c *Checkpoint, index int64, record []byte, hashes []string) error {
 	proof := make(tlog.RecordProof, len(hashes))
@@ -212,12 +197,14 @@ func CheckConsistency(older, newer *Checkpoint, hashes []string) error {
 		return &Error{Code: CodeOtherLog}
 	case older.Size > newer.Size:
 		return &Error{Code: CodeNotProved, Rule: "shrinks"}
-	case older.Size == newer.Size:
-		if older.Root != newer.Root {
-			return &Error{Code: CodeNotProved, Rule: "forks"}
+	case older.Size == newer.Size && older.Root != newer.Root:
+		return &Error{Code: CodeNotProved, Rule: "forks"}
+	case older.Size == 0 && older.Root != emptyRoot:
+		return &Error{Code: CodeNotProved, Rule: "empty"}
+	case older.Size == newer.Size || older.Size == 0:
+		if len(hashes) > 0 {
+			return &Error{Code: CodeNotProved, Rule: "consistency"}
 		}
-		return nil
-	case older.Size == 0:
 		return nil
 	}
 	proof := make(tlog.TreeProof, len(hashes))

@@ -105,7 +105,10 @@ func ParseRecord(raw []byte) (*Record, error) {
 	if len(rest) > 0 {
 		r.Note = rest
 	}
-	return &r, r.check()
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return &r, nil
 }
 
 func (r *Record) check() error {

@@ -13,7 +13,7 @@ type registry struct {
 	root  note.Verifier
 	found func(Finding)
 
-	notes map[string][]byte // digest → note, of the current head's entries and of what came after it
+	notes map[string][]byte // digest → note; all there ever were, for a later head may list an old one again
 	head  []byte
 	list  map[string]string // key → digest, of the current head
 	view  *directory.View
@@ -45,13 +45,7 @@ func (r *registry) record(index int64, rec *Record) (headAt, bool) {
 		r.found(Finding{Code: FindRollback, Record: index})
 		return headAt{}, false
 	}
-	keep := make(map[string][]byte, len(h.Entries))
-	for _, digest := range h.Entries {
-		if n, ok := r.notes[digest]; ok {
-			keep[digest] = n
-		}
-	}
-	r.notes, r.list, r.head, r.least = keep, h.Entries, rec.Note, h.Version
+	r.list, r.head, r.least = h.Entries, rec.Note, h.Version
 	r.stale, r.index = true, index
 	return headAt{h.Version, directory.Digest(rec.Note)}, true
 }

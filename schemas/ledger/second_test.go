@@ -402,7 +402,9 @@ type second struct {
 	entries map[string]map[string][]byte // recorded, by key and digest
 	head    *secondHead
 	judged  bool // the head was asked for keys
-	inForce map[string][]byte
+
+	unverified map[string]bool // ids of messages whose signature does not hold
+	inForce    map[string][]byte
 
 	agencies   map[string]*secondAgency
 	agreements []*secondAgreement
@@ -414,7 +416,7 @@ func newSecond(r *secondReport, rootKey string) *second {
 	if !ok {
 		panic("root key")
 	}
-	return &second{secondReport: r, root: k, entries: map[string]map[string][]byte{}}
+	return &second{secondReport: r, root: k, entries: map[string]map[string][]byte{}, unverified: map[string]bool{}}
 }
 
 func (s *second) directoryRecord(n int64, r *secondRecord) {
@@ -627,10 +629,15 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 			m.rec = n
 			if m.line.signer != m.From || !m.line.by(s.keys(m.From, m.sent)...) {
 				s.add(FindSignature, n)
+				s.unverified[m.ID] = true
 				break
 			}
 			if !s.permits(m) {
 				s.add(FindAgreement, n)
+			}
+			if s.agencies[m.To] == nil {
+				mail = append(mail, m)
+				break
 			}
 			p := m.From + " " + m.To + " " + m.Lane
 			l := lanes[p]
@@ -712,7 +719,9 @@ func (s *second) crosscheck(mail []*secondManifest) {
 		}
 		of := byID[m.ReplyTo]
 		if len(of) == 0 {
-			s.add(FindReceiptUnknown, m.rec)
+			if !s.unverified[m.ReplyTo] {
+				s.add(FindReceiptUnknown, m.rec)
+			}
 			continue
 		}
 		first := of[max(0, slices.IndexFunc(of, func(o *secondManifest) bool { return !o.void() }))]
