@@ -48,7 +48,7 @@ func newAuditOpenCommand() *cobra.Command {
 				return hintedError{fmt.Errorf("the message is not what its manifest says: %w", err), "that is a finding: the sender sealed something else than it signed"}
 			}
 			payload := bytes.Clone(body.Payload)
-			if err := (*jsontext.Value)(&payload).Indent(); err != nil {
+			if err := (*jsontext.Value)(&payload).Indent(jsontext.WithIndent("  ")); err != nil {
 				return fmt.Errorf("show message: %w", err)
 			}
 			if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {

@@ -249,8 +249,9 @@ func (s *story) intelligence(ngo, police, other *demoAgency) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read example: %w", err)
 	}
-	var told, feedback demoMessage
-	if err := ngo.call(s.ctx, "POST", "/v1/messages", addressed(text, police.id), http.StatusAccepted, &told); err != nil {
+	var feedback demoMessage
+	told := &s.told
+	if err := ngo.call(s.ctx, "POST", "/v1/messages", addressed(text, police.id), http.StatusAccepted, told); err != nil {
 		return "", err
 	}
 	if _, err := s.receipt(ngo, told.ID); err != nil {

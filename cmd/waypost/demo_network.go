@@ -139,6 +139,7 @@ func (n *demoNetwork) startBroker(ctx context.Context) error {
 	}
 	cfg := broker.DefaultConfig()
 	cfg.Listen, cfg.Data, cfg.Bundle = "127.0.0.1:0", filepath.Join(n.dir, "broker"), n.authority.BrokerBundle()
+	cfg.Ledger.Interval = 200 * time.Millisecond // a demo waits for nobody
 	if n.broker, err = broker.New(&cfg, broker.WithLogger(n.log)); err != nil {
 		return err
 	}
@@ -227,7 +228,7 @@ func (n *demoNetwork) startAgent(ctx context.Context, a *demoAgency) error {
 	if err := os.MkdirAll(filepath.Join(a.systems, "folder"), 0o700); err != nil {
 		return fmt.Errorf("make demo folder: %w", err)
 	}
-	config := fmt.Sprintf("agency: %s\nbrokers: [%q]\napi: {listen: \"127.0.0.1:0\"}\nsinks:\n  - name: folder\n    folder: {dir: %q}\n", a.id, n.broker.URL(), filepath.Join(a.systems, "folder"))
+	config := fmt.Sprintf("agency: %s\nbrokers: [%q]\napi: {listen: \"127.0.0.1:0\"}\nledger: {every: 200ms}\nsinks:\n  - name: folder\n    folder: {dir: %q}\n", a.id, n.broker.URL(), filepath.Join(a.systems, "folder"))
 	routes := "routes:\n  - sinks: [folder]\n"
 	if a.id == demoNGO {
 		var err error
@@ -275,7 +276,7 @@ func (a *demoAgency) newToken(ctx context.Context, path string) error {
 		if err := tx.RemoveToken("demo"); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		return tx.AddToken("demo", a.token, []string{"send", "respond", "read", "admin"}, time.Now())
+		return tx.AddToken("demo", a.token, []string{"send", "respond", "read", "admin", "custody"}, time.Now())
 	})
 }
 

@@ -32,6 +32,8 @@ type story struct {
 
 	consent string // the certificate that is withdrawn
 	under   demoMessage
+
+	told demoMessage // the intelligence, which is erased in the end
 }
 
 type demoMessage struct {
@@ -60,9 +62,10 @@ func (s *story) play() {
 	withdrawn := s.after(sent, "withdraw", func() (string, error) { return s.withdraw(police, ngo, housing) })
 	s.after(withdrawn, "withdrawal-outcomes", func() (string, error) { return s.withdrawalOutcomes(police, ngo, housing) })
 	s.after(withdrawn, "refuse-after-withdrawal", func() (string, error) { return s.refuseAfterWithdrawal(police, ngo, housing) })
-	s.step("intelligence", func() (string, error) { return s.intelligence(ngo, police, housing) })
+	told := s.step("intelligence", func() (string, error) { return s.intelligence(ngo, police, housing) })
 	s.step("refuse-uncovered", func() (string, error) { return s.refuseUncovered(police, ngo, housing) })
 	s.after(sent, "quarantine-tampered", func() (string, error) { return s.quarantineTampered(police, ngo) })
+	s.audit(sent, received, told, police, ngo, housing)
 	s.out.say("")
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 var storySteps = []string{"refer", "deliver", "webhook", "receipt", "accept", "forward", "minimise", "withdraw",
-	"withdrawal-outcomes", "refuse-after-withdrawal", "intelligence", "refuse-uncovered", "quarantine-tampered"}
+	"withdrawal-outcomes", "refuse-after-withdrawal", "intelligence", "refuse-uncovered", "quarantine-tampered",
+	"ledger", "witness", "prove", "disclose", "erase", "verify"}
 
 func playDemo(t *testing.T, args ...string) (code int, steps map[string]bool, order []string, stderr string) {
 	t.Helper()
