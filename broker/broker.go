@@ -26,6 +26,8 @@ type Broker struct {
 	ready chan struct{}
 	once  sync.Once // Run is called once
 
+	noNotary bool
+
 	mu      sync.Mutex
 	server  *server.Server
 	url     string
@@ -36,6 +38,9 @@ type Broker struct {
 
 // Option changes how a Broker is made.
 type Option func(*Broker)
+
+// WithoutNotary leaves the ledger to another process. Without any notary nothing is recorded, and agents raise an alarm.
+func WithoutNotary() Option { return func(b *Broker) { b.noNotary = true } }
 
 // WithLogger sets where the broker logs; slog.Default otherwise.
 func WithLogger(l *slog.Logger) Option { return func(b *Broker) { b.log = l } }
@@ -158,6 +163,9 @@ func (b *Broker) runExternal(ctx context.Context) error {
 	return b.serve(ctx, nc, make(chan struct{}))
 }
 
+// ledgerWait is how long the start of the broker waits for directory and ledger.
+const ledgerWait = 15 * time.Second
+
 // serve provisions and then keeps the consumers in step with the directory until ctx ends or the server stops.
 func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct{}) error {
 	if err := Provision(ctx, nc, &b.cfg); err != nil {
@@ -176,12 +184,24 @@ func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct
 	}
 	done, failed := make(chan error, 1), make(chan error, 1)
 	go func() { done <- r.run(ctx) }()
-	go func() { failed <- book.Run(ctx) }()
+	running := book.Running()
+	if b.noNotary {
+		running = r.first
+		go func() { <-ctx.Done(); failed <- nil }()
+	} else {
+		go func() { failed <- book.Run(ctx) }()
+	}
 	// On every way out both are waited for: nothing of this broker runs after Run has returned.
 	defer func() { cancel(); <-done; <-failed }()
-	for _, ready := range []<-chan struct{}{r.first, book.Running()} {
+	limit := time.NewTimer(ledgerWait)
+	defer limit.Stop()
+	for _, ready := range []<-chan struct{}{r.first, running} {
 		select {
 		case <-ready:
+		case <-limit.C:
+			// A ledger that is damaged or full must not keep a survivor's referral from its recipient. Agents notice.
+			b.log.ErrorContext(ctx, "the broker carries messages, but its ledger is not kept: see the log above")
+			limit.Reset(ledgerWait)
 		case err := <-failed:
 			failed <- err
 			return err

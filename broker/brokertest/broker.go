@@ -33,6 +33,7 @@ type Broker struct {
 	Admin *nats.Conn
 
 	cfg    broker.Config
+	opts   []broker.Option
 	log    *slog.Logger
 	proxy  *Proxy
 	mu     sync.Mutex
@@ -46,6 +47,7 @@ type options struct {
 	cfg   func(*broker.Config)
 	log   *slog.Logger
 	proxy bool
+	opts  []broker.Option
 }
 
 // Option changes what Start makes.
@@ -56,6 +58,11 @@ func WithConfig(f func(*broker.Config)) Option { return func(o *options) { o.cfg
 
 // WithLogger sends the broker's log somewhere; by default it is discarded.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.log = l } }
+
+// WithBroker passes options to the broker itself.
+func WithBroker(opts ...broker.Option) Option {
+	return func(o *options) { o.opts = append(o.opts, opts...) }
+}
 
 // WithProxy puts a proxy between agencies and the broker: grants carry its address, and Proxy returns it.
 func WithProxy() Option { return func(o *options) { o.proxy = true } }
@@ -72,7 +79,7 @@ func Start(t testing.TB, opts ...Option) *Broker {
 	if err != nil {
 		t.Fatalf("make network: %v", err)
 	}
-	b := &Broker{Authority: a, cfg: broker.DefaultConfig(), log: o.log}
+	b := &Broker{Authority: a, cfg: broker.DefaultConfig(), opts: o.opts, log: o.log}
 	b.cfg.Listen, b.cfg.Data, b.cfg.Bundle = "127.0.0.1:0", filepath.Join(dir, "data"), a.BrokerBundle()
 	b.cfg.Quotas.StreamBytes, b.cfg.Quotas.LedgerBytes, b.cfg.Quotas.Disk = 256<<20, 256<<20, 2<<30
 	b.cfg.Ledger.Interval = 100 * time.Millisecond
@@ -106,7 +113,7 @@ func Start(t testing.TB, opts ...Option) *Broker {
 
 func (b *Broker) start(t testing.TB) {
 	t.Helper()
-	run, err := broker.New(&b.cfg, broker.WithLogger(b.log))
+	run, err := broker.New(&b.cfg, append([]broker.Option{broker.WithLogger(b.log)}, b.opts...)...)
 	if err != nil {
 		t.Fatalf("make broker: %v", err)
 	}

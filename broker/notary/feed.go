@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"waypost/schemas/ledger"
 )
@@ -17,8 +18,10 @@ const ConsumerPrefix = "notary"
 
 // pump reads one stream from a number on and makes records of it, until ctx ends.
 func (n *Notary) pump(ctx context.Context, stream string, from uint64, out chan<- *ledger.Record) error {
+	// A name of its own each time: one that is known would be taken up where another session, or another notary, left it.
+	name := ConsumerPrefix + "-" + nuid.Next()
 	c, err := n.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, NamePrefix: ConsumerPrefix + "-" + stream,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, NamePrefix: name,
 		InactiveThreshold: 30 * time.Second, MaxResetAttempts: 3,
 	})
 	if err != nil {

@@ -290,7 +290,10 @@ func (n *Notary) barrier(ctx context.Context, b *book, feed <-chan *ledger.Recor
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-limit.C:
-			// The last change is gone: somebody deleted it before it was recorded.
+			if _, err := dir.GetMsg(ctx, last); !errors.Is(err, jetstream.ErrMsgNotFound) {
+				return errors.New("read end of directory: its last change does not come")
+			}
+			// It is gone: somebody deleted it before it was recorded.
 			q.push(gap(ledger.StreamDirectory, q.reach(b.at)+1, last, n.cfg.Now()))
 			return nil
 		}

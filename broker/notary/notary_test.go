@@ -103,8 +103,8 @@ func (s *sender) receipt(t *testing.T, b *brokertest.Broker, m envelope.Manifest
 	})
 }
 
-// network is a broker with a police force and an NGO that may send to one another.
-func network(t *testing.T, o ...brokertest.Option) (*brokertest.Broker, *sender, *sender) {
+// networkOf is a broker with a police force and an NGO that may send to one another.
+func networkOf(t *testing.T, o ...brokertest.Option) (*brokertest.Broker, *sender, *sender) {
 	t.Helper()
 	b := brokertest.Start(t, o...)
 	police, ngo := join(t, b, "north-police", schemas.RolePolice), join(t, b, "harbour-ngo", schemas.RoleNGO)
@@ -114,7 +114,7 @@ func network(t *testing.T, o ...brokertest.Option) (*brokertest.Broker, *sender,
 }
 
 func TestEveryMessageIsRecorded(t *testing.T) {
-	b, police, ngo := network(t)
+	b, police, ngo := networkOf(t)
 	for range 20 {
 		m, _ := police.send(t, b, ngo.ID(), schemas.LaneUrgent, nil)
 		ngo.receipt(t, b, m)
@@ -140,4 +140,18 @@ func openCheckpoint(t *testing.T, raw string) *ledger.Checkpoint {
 
 func agreement(id, from, to string) directory.Agreement {
 	return directory.Agreement{ID: id, From: from, To: to}
+}
+
+// clean reports whether an audit can be done and finds the record whole.
+func clean(t *testing.T, b *brokertest.Broker) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
+	defer cancel()
+	live, err := audit.Open(ctx, b.URL(), filepath.Join(b.Authority.Dir(), "keys", "auditor.creds"), "")
+	if err != nil {
+		return false
+	}
+	defer live.Close()
+	sum, err := ledger.Verify(ctx, live, ledger.Options{Root: b.Authority.Root()})
+	return err == nil && sum.Clean()
 }
