@@ -116,4 +116,6 @@ func (l *lookup) belongs(e *Event) bool {
 }
 
 // withdraws reports whether an event ends, or asks to end, a consent that the thread's messages went under.
-func (l *lookup) withdraws(e *Event) bool { return e.Basis != "" && l.certificates[e.Basis] && isWithdrawal(e.Kind) }
+func (l *lookup) withdraws(e *Event) bool {
+	return e.Basis != "" && l.certificates[e.Basis] && isWithdrawal(e.Kind)
+}

@@ -48,7 +48,7 @@ type ThreadState struct {
 	Thread   string          `json:"thread"`
 	At       time.Time       `json:"at"`
 	Messages []*MessageState `json:"messages"`
-	Timeline []Event         `json:"timeline"`           // State says how the message stood then
+	Timeline []Event         `json:"timeline"`          // State says how the message stood then
 	Unsigned int             `json:"unsigned,omitzero"` // events whose signature does not hold: shown, and counted for nothing
 }
 

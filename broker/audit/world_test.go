@@ -275,3 +275,10 @@ func (w *world) replay(f Filter) []Event {
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+func tContext(t tester) context.Context {
+	if c, ok := t.(interface{ Context() context.Context }); ok {
+		return c.Context()
+	}
+	return context.Background()
+}
