@@ -18,9 +18,7 @@ import (
 // referrals under its certificate to the agencies that it is between, and a request for one stops nothing, because whether it
 // was granted is sealed. A clock that ran out before it was stopped is late.
 func Gather(ctx context.Context, src ledger.Source, root note.Verifier, now time.Time) (*Report, error) {
-	g := &gatherer{now: now, unsigned: new(int64), unplaced: new(int64), later: new(int64), tallies: map[string]*tally{}, open: map[about]*pending{},
-		places: map[place]*pending{}, under: map[string]map[*pending]bool{}, withdrawals: map[told][]*pending{}, numbers: map[[3]string]*numbers{}, early: early{waiting: map[about][]*Event{}}}
-	g.Report = Report{Type: ReportType, At: now.UTC(), Unsigned: g.unsigned, Unplaced: g.unplaced, Later: g.later}
+	g := newGatherer(now)
 	reader := ledger.NewReader(root)
 	for it, err := range reader.Read(ctx, src.Records(ctx), side, nil) {
 		if err != nil {
@@ -63,6 +61,13 @@ type gatherer struct {
 	withdrawals               map[told][]*pending          // waiting
 	numbers                   map[[3]string]*numbers
 	early                     early
+}
+
+func newGatherer(now time.Time) *gatherer {
+	g := &gatherer{now: now, unsigned: new(int64), unplaced: new(int64), later: new(int64), tallies: map[string]*tally{}, open: map[about]*pending{},
+		places: map[place]*pending{}, under: map[string]map[*pending]bool{}, withdrawals: map[told][]*pending{}, numbers: map[[3]string]*numbers{}, early: early{waiting: map[about][]*Event{}}}
+	g.Report = Report{Type: ReportType, At: now.UTC(), Unsigned: g.unsigned, Unplaced: g.unplaced, Later: g.later}
+	return g
 }
 
 func (g *gatherer) take(it *ledger.Item) {

@@ -282,3 +282,7 @@ func tContext(t tester) context.Context {
 	}
 	return context.Background()
 }
+
+func envelopeOf(from, to, basis string) envelope.Manifest {
+	return envelope.Manifest{From: from, To: to, Kind: schemas.KindMessage, Basis: basis}
+}
