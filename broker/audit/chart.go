@@ -10,7 +10,7 @@ import (
 // chart is a picture of horizontal bars. Its numbers are in the table beside it.
 type chart struct {
 	Title string
-	Bars  []bar
+	Bars  []*bar
 	Left  int // bars that were left out because they are many
 }
 
@@ -21,6 +21,9 @@ type bar struct {
 	Width        int
 }
 
+// Short is the label as far as there is room for it beside the longest value.
+func (b *bar) Short() string { return cut(b.Label, 32) }
+
 // Bars at most: a picture of more is read as a table anyway.
 const mostBars = 15
 
@@ -30,7 +33,7 @@ const (
 )
 
 func (c *chart) count(label string, n Count) {
-	b := bar{Label: label, Value: n.String(), size: -1}
+	b := &bar{Label: label, Value: n.String(), size: -1}
 	if v, ok := n.Exact(); ok {
 		b.size = float64(v)
 	}
@@ -39,13 +42,13 @@ func (c *chart) count(label string, n Count) {
 
 func (c *chart) seconds(label string, s *Seconds) {
 	if s != nil {
-		c.Bars = append(c.Bars, bar{Label: label, Value: s.String(), size: float64(*s)})
+		c.Bars = append(c.Bars, &bar{Label: label, Value: s.String(), size: float64(*s)})
 	}
 }
 
 func (c *chart) share(label string, f *float64) {
 	if f != nil {
-		c.Bars = append(c.Bars, bar{Label: label, Value: shareCell(f).Text, size: *f * 100})
+		c.Bars = append(c.Bars, &bar{Label: label, Value: shareCell(f).Text, size: *f * 100})
 	}
 }
 
@@ -55,7 +58,7 @@ func (c *chart) lay() {
 		c.scale(100)
 		return
 	}
-	slices.SortStableFunc(c.Bars, func(a, b bar) int {
+	slices.SortStableFunc(c.Bars, func(a, b *bar) int {
 		switch {
 		case a.size > b.size:
 			return -1
@@ -75,8 +78,7 @@ func (c *chart) lay() {
 }
 
 func (c *chart) scale(longest float64) {
-	for i := range c.Bars {
-		b := &c.Bars[i]
+	for i, b := range c.Bars {
 		b.Text, b.Y = i*barStep+14, i*barStep+19
 		if b.size > 0 && longest > 0 {
 			b.Width = max(1, int(b.size/longest*chartWidth))
