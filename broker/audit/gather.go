@@ -176,7 +176,7 @@ func (g *gatherer) receipt(e *Event) bool {
 	if schemas.Outcome(e.Kind) != schemas.OutcomeDelivered {
 		g.tally(e.From).refusals[Refusal{Outcome: e.Kind, Code: e.Code}]++
 	}
-	if p.final = schemas.Outcome(e.Kind) != schemas.OutcomeQuarantined; p.final && schemas.Outcome(e.Kind) == schemas.OutcomeRejected && !isWithdrawal(p.Kind) {
+	if p.final = schemas.Outcome(e.Kind) != schemas.OutcomeQuarantined; schemas.Outcome(e.Kind) == schemas.OutcomeRejected {
 		g.stop(p, e.Time)
 	}
 	g.forget(p)
@@ -220,7 +220,8 @@ func (g *gatherer) answered(p *pending, at time.Time) {
 	g.forget(p)
 }
 
-// stop ends the waiting without an answer.
+// stop ends the waiting without an answer. A withdrawal goes on waiting beside: a holder that refused it, or was never
+// reached, has still to say what it did.
 func (g *gatherer) stop(p *pending, at time.Time) {
 	if p.waits && isReferral(p.Kind) && p.RespondBy != nil && at.After(*p.RespondBy) {
 		g.tally(p.Event.To).clock(&p.Event).late++
@@ -260,10 +261,7 @@ func (g *gatherer) expired(e *Event) {
 	delete(g.places, at)
 	g.tally(p.Event.To).expired++
 	p.uncollected, p.final = false, true
-	if !isWithdrawal(p.Kind) { // a holder that was never told has still to be
-		g.stop(p, e.Time)
-	}
-	g.forget(p)
+	g.stop(p, e.Time)
 }
 
 func isReferral(kind string) bool { return kind == string(schemas.KindReferral) }

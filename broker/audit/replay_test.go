@@ -113,6 +113,13 @@ func TestReplayForgedMessagePullsNothingIn(t *testing.T) {
 	same(t, "thread", titles(w.replay(Filter{Thread: m.Thread})), []string{"referral ok", "message"})
 }
 
+// TestReplayShowsADeletionInTheDirectory: a key that was deleted leaves no entry to read, only its name.
+func TestReplayShowsADeletionInTheDirectory(t *testing.T) {
+	w := newWorld(t)
+	w.store(ledger.StreamDirectory, ledger.DirectoryPrefix+directory.AgencyKey(ngo), nil)
+	same(t, "agency", titles(w.replay(Filter{Agency: ngo})), []string{"directory: agency ok", "opaque"})
+}
+
 func TestFilterSaysWhatIsWrong(t *testing.T) {
 	for flag, f := range map[string]Filter{"to": {From: start, To: start}, "agency": {Agency: "Police"}, "thread": {Thread: newID()}, "kind": {Kind: "referal"}, "lane": {Lane: "fast"}} {
 		var e *FilterError

@@ -163,6 +163,11 @@ func TestReport(t *testing.T) {
 			w.after(30 * time.Minute).outcome(a)
 			w.after(time.Hour)
 		}, "uncollected 1; withdrawals answered 1; waiting 1; withdrawals overdue 1"},
+		"withdrawal expired": {func(w *world) {
+			w.withdraw(ngo, police, "", time.Hour)
+			w.after(2 * time.Hour).expire(schemas.LaneUrgent)
+		}, "waiting 1; withdrawals overdue 1"},
+		"withdrawal rejected":  {func(w *world) { w.receipt(w.withdraw(ngo, police, "", time.Hour), schemas.OutcomeRejected, "x") }, "waiting 1"},
 		"withdrawal passed on": {func(w *world) { w.withdraw(ngo, police, "", 0) }, ""},
 		"after the time":       {func(w *world) { w.after(time.Hour).refer(police, ngo, day); w.after(-time.Hour) }, ""},
 	} {
