@@ -23,7 +23,7 @@ func newAuditCommand() *cobra.Command {
 		Use: "audit", Short: "Replay and prove who sent what to whom, without reading it",
 		Long: "Reads the ledger: of a running broker, with the network's folder (--dir) or an auditor's credentials (--url, --creds,\n" +
 			"--root), or of an exported bundle (--bundle, --root), which needs no broker and no network.",
-	}, newAuditVerifyCommand(), newAuditExportCommand(), newAuditProveCommand(), newAuditOpenCommand(), newAuditRedeliverCommand())
+	}, newAuditVerifyCommand(), newAuditReplayCommand(), newAuditReportCommand(), newAuditExportCommand(), newAuditProveCommand(), newAuditOpenCommand(), newAuditRedeliverCommand())
 }
 
 // auditFlags say which ledger is meant.
