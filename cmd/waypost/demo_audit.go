@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"waypost/agents/vault"
 	"waypost/broker/audit"
@@ -223,7 +225,23 @@ func (s *story) verify() (string, error) {
 	if !sum.Clean() {
 		return "", fmt.Errorf("not whole: %s", found[slices.IndexFunc(found, func(f ledger.Finding) bool { return f.Severity == ledger.Broken })].Text())
 	}
+	if err := s.report(bundle); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("bundle of %d records is whole, checked with the root's public key alone; %d forged messages noticed", sum.Records, sum.Findings[ledger.FindSignature]), nil
+}
+
+// report leaves a page that a person can read and print.
+func (s *story) report(src ledger.Source) error {
+	r, err := audit.Gather(s.ctx, src, s.net.authority.Root(), time.Now())
+	if err != nil {
+		return err
+	}
+	var page bytes.Buffer
+	if err := r.Write(&page, audit.FormatHTML); err != nil {
+		return err
+	}
+	return s.leave("report.html", page.Bytes())
 }
 
 func (s *story) leave(name string, raw []byte) error {

@@ -86,6 +86,7 @@ func (o *demoOutput) ready(n *demoNetwork) error {
 			a.id, r.Role, r.API, r.Token, r.Creds, r.Identity, r.Systems)
 	}
 	a := n.agencies[1]
+	o.say("\nThe administrators' part is in %s: bundle, root.pub, report.html (open it in a browser), a proof and a disclosure.\n  go run ./cmd/waypost audit verify --bundle %[1]s/bundle --root %[1]s/root.pub", n.auditDir())
 	o.say("\nTry, in another terminal:\n  WAYPOST_API=%s WAYPOST_TOKEN=%s go run ./cmd/waypost agent inbox", a.url, a.token)
 	return nil
 }

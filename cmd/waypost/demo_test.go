@@ -43,7 +43,8 @@ func TestDemoTwice(t *testing.T) {
 			t.Fatalf("exit %d, steps %v %v\n%s", code, order, steps, stderr)
 		}
 	}
-	for _, path := range []string{"network/network.yaml", "broker", "agencies/harbour-ngo/agent/agent.yaml", "agencies/harbour-ngo/systems/folder", "agencies/lantern-housing/agent/keys/identity.age"} {
+	for _, path := range []string{"network/network.yaml", "broker", "agencies/harbour-ngo/agent/agent.yaml", "agencies/harbour-ngo/systems/folder", "agencies/lantern-housing/agent/keys/identity.age",
+		"audit/bundle/records", "audit/root.pub", "audit/report.html", "audit/message.proof", "audit/message.disclosure"} {
 		if _, err := os.Stat(filepath.Join(dir, path)); err != nil {
 			t.Error(err)
 		}
