@@ -39,3 +39,17 @@ func BenchmarkReplay(b *testing.B) {
 	run(fmt.Sprintf("All-%d", records), Filter{})
 	run("Thread", Filter{Thread: thread})
 }
+
+// BenchmarkGather makes the report of 100,000 records.
+func BenchmarkGather(b *testing.B) {
+	w := newWorld(b)
+	for len(w.records) < 100_000 {
+		m := w.after(time.Second).refer(police, ngo, time.Hour)
+		w.receipt(m, schemas.OutcomeDelivered, "")
+		w.receipt(w.answer(m), schemas.OutcomeDelivered, "")
+	}
+	for b.Loop() {
+		gather(b, w)
+	}
+	b.ReportMetric(float64(len(w.records))*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}

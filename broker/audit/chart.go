@@ -16,8 +16,9 @@ type chart struct {
 
 type bar struct {
 	Label, Value string
-	size         float64 // -1: not shown
-	Y, Text      int     // baseline of the words, set by lay
+	size         float64
+	hidden       bool // drawn without a length
+	Y, Text      int  // baseline of the words, set by lay
 	Width        int
 }
 
@@ -33,10 +34,8 @@ const (
 )
 
 func (c *chart) count(label string, n Count) {
-	b := &bar{Label: label, Value: n.String(), size: -1}
-	if v, ok := n.Exact(); ok {
-		b.size = float64(v)
-	}
+	v, ok := n.Exact()
+	b := &bar{Label: label, Value: n.String(), size: float64(v), hidden: !ok}
 	c.Bars = append(c.Bars, b)
 }
 
@@ -72,7 +71,9 @@ func (c *chart) lay() {
 	}
 	longest := 0.0
 	for _, b := range c.Bars {
-		longest = max(longest, b.size)
+		if !b.hidden {
+			longest = max(longest, b.size)
+		}
 	}
 	c.scale(longest)
 }
@@ -80,7 +81,7 @@ func (c *chart) lay() {
 func (c *chart) scale(longest float64) {
 	for i, b := range c.Bars {
 		b.Text, b.Y = i*barStep+14, i*barStep+19
-		if b.size > 0 && longest > 0 {
+		if !b.hidden && b.size > 0 {
 			b.Width = max(1, int(b.size/longest*chartWidth))
 		}
 	}

@@ -24,8 +24,6 @@ func CountOf(n int64) Count { return Count{least: n, most: n} }
 // Exact returns the number, false for a count that is hidden or a range.
 func (c Count) Exact() (int64, bool) { return c.least, c.least == c.most && !c.few }
 
-func (c *Count) add(n int64) { c.least, c.most = c.least+n, c.most+n }
-
 // published hides a small count. What it returns says nothing of the count but that it is small.
 func (c Count) published() Count {
 	if c.least > 0 && c.least < Few {

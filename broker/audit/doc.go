@@ -10,5 +10,5 @@
 // go test ./broker/audit -run '^$' -bench Replay -benchtime 3x
 //
 // BenchmarkReplay replays 100,000 records and verifies every signature, on all cores; the Thread variant asks for one
-// thread, and verifies that thread's only.
+// thread, and verifies that thread's only. BenchmarkGather (-bench Gather) makes a report.
 package audit

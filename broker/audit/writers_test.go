@@ -269,6 +269,7 @@ func TestChartIsTheTable(t *testing.T) {
 	hidden.count("a", CountOf(3).published())
 	hidden.count("b", CountOf(50))
 	hidden.count("c", CountOf(25))
+	hidden.count("d", CountOf(0))
 	if hidden.lay(); hidden.Bars[0].Width != chartWidth || hidden.Bars[1].Width != chartWidth/2 || hidden.Bars[2].Label != "a" || hidden.Bars[2].Width != 0 {
 		t.Errorf("%+v %+v %+v", hidden.Bars[0], hidden.Bars[1], hidden.Bars[2])
 	}
