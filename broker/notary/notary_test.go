@@ -59,7 +59,7 @@ func join(t *testing.T, b *brokertest.Broker, id string, role schemas.Role) *sen
 	return &sender{b.Join(t, id, role), map[string]uint64{}}
 }
 
-func (s *sender) message(t *testing.T, to string, lane schemas.Lane, change func(*envelope.Manifest)) ([]byte, envelope.Manifest) {
+func (s *sender) message(t testing.TB, to string, lane schemas.Lane, change func(*envelope.Manifest)) ([]byte, envelope.Manifest) {
 	t.Helper()
 	key := to + string(lane)
 	s.seq[key]++

@@ -110,3 +110,12 @@ func DecodeActAnswer(raw []byte) (*ActAnswer, error) {
 	}
 	return a, nil
 }
+
+// DecodeCheckpointAnswer reads what the service said of checkpoints.
+func DecodeCheckpointAnswer(raw []byte) (*CheckpointAnswer, error) {
+	a := new(CheckpointAnswer)
+	if err := json.Unmarshal(raw, a); err != nil {
+		return nil, malformed("checkpoint_answer", nil)
+	}
+	return a, nil
+}
