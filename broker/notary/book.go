@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -62,6 +63,52 @@ type book struct {
 	head   uint64 // version of the newest valid head among the records
 	digest string // and its digest
 	root   func([]byte) (uint64, bool)
+
+	mu     sync.Mutex
+	recent map[int64]marks
+}
+
+// marks are what the headers of a record say.
+type marks struct {
+	at     positions
+	hashes []tlog.Hash
+}
+
+// marksMax bounds what is remembered of headers, at about 200 bytes each. Halving meets the same records again and again, and
+// so do proofs: without it, each proof from a large ledger makes the server read forty blocks of its files (BenchmarkProof).
+const marksMax = 32 << 10
+
+// marks reads the headers of a record, which never change.
+func (b *book) marks(ctx context.Context, i int64) (marks, error) {
+	b.mu.Lock()
+	x, ok := b.recent[i]
+	b.mu.Unlock()
+	if ok {
+		return x, nil
+	}
+	m, err := b.record(ctx, i)
+	if err != nil {
+		return x, err
+	}
+	if x.at, err = parsePositions(m.Header.Get(PositionsHeader)); err != nil {
+		return x, err
+	}
+	if x.hashes, err = ledger.DecodeHashes(m.Header.Get(HashesHeader)); err != nil {
+		return x, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.recent == nil {
+		b.recent = map[int64]marks{}
+	}
+	for old := range b.recent { // an arbitrary one: what is asked for often is back soon
+		if len(b.recent) < marksMax {
+			break
+		}
+		delete(b.recent, old)
+	}
+	b.recent[i] = x
+	return x, nil
 }
 
 // resume reads where the ledger ends. It is how a notary starts, how it goes on after an append of which nobody knows
@@ -137,18 +184,14 @@ func (b *book) hashes(ctx context.Context) tlog.HashReader {
 		out := make([]tlog.Hash, len(indexes))
 		for i, index := range indexes {
 			n, place := ledger.HeldBy(index)
-			m, err := b.record(ctx, n)
+			x, err := b.marks(ctx, n)
 			if err != nil {
 				return nil, err
 			}
-			all, err := ledger.DecodeHashes(m.Header.Get(HashesHeader))
-			if err != nil {
-				return nil, err
-			}
-			if place >= len(all) {
+			if place >= len(x.hashes) {
 				return nil, fmt.Errorf("read record %d: it does not carry hash %d", n, place)
 			}
-			out[i] = all[place]
+			out[i] = x.hashes[place]
 		}
 		return out, nil
 	})
@@ -183,15 +226,11 @@ func (b *book) find(ctx context.Context, stream int, seq uint64, size int64) (in
 	low, high := int64(0), size
 	for low < high {
 		mid := low + (high-low)/2
-		m, err := b.record(ctx, mid)
+		x, err := b.marks(ctx, mid)
 		if err != nil {
 			return 0, err
 		}
-		p, err := parsePositions(m.Header.Get(PositionsHeader))
-		if err != nil {
-			return 0, err
-		}
-		if p[stream] >= seq {
+		if x.at[stream] >= seq {
 			high = mid
 		} else {
 			low = mid + 1
