@@ -129,15 +129,6 @@ func TestEveryMessageIsRecorded(t *testing.T) {
 	}
 }
 
-func openCheckpoint(t *testing.T, raw string) *ledger.Checkpoint {
-	t.Helper()
-	c, err := ledger.ParseCheckpoint([]byte(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 func agreement(id, from, to string) directory.Agreement {
 	return directory.Agreement{ID: id, From: from, To: to}
 }

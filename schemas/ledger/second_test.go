@@ -108,7 +108,6 @@ var (
 	secondSchema   = regexp.MustCompile(`^[a-z][a-z0-9-]{1,38}\.v[1-9][0-9]{0,3}$`)
 	secondDigest   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	secondSubject  = regexp.MustCompile(`^[A-Za-z0-9$_.-]{1,255}$`)
-	secondOrigin   = regexp.MustCompile(`^waypost-log-[0-9a-f]{16}$`)
 	secondDirKey   = regexp.MustCompile(`^(log|agency\.[a-z][a-z0-9-]{1,38}[a-z0-9]|agreement\.[a-z0-9](?:[a-z0-9-]{0,98}[a-z0-9])?)$`)
 )
 
@@ -295,11 +294,10 @@ func secondParseManifest(raw []byte) *secondManifest {
 		return nil
 	}
 	receipt := m.Kind == "receipt"
-	var ok, okBy bool
+	var ok bool
 	m.sent, ok = secondAt(m.Sent)
-	by := time.Time{}
 	if m.RespondBy != "" {
-		by, okBy = secondAt(m.RespondBy)
+		by, okBy := secondAt(m.RespondBy)
 		ok = ok && okBy && by.After(m.sent)
 	}
 	id, consent := strings.CutPrefix(m.Basis, "consent:")
@@ -404,7 +402,6 @@ type second struct {
 	judged  bool // the head was asked for keys
 
 	unverified map[string]bool // ids of messages whose signature does not hold
-	inForce    map[string][]byte
 
 	agencies   map[string]*secondAgency
 	agreements []*secondAgreement
@@ -434,12 +431,10 @@ func (s *second) directoryRecord(n int64, r *secondRecord) {
 		return
 	}
 	h := &secondHead{digest: secondDigestOf(r.note), rec: n}
-	issued, ok1 := time.Time{}, false
-	expires, ok2 := time.Time{}, false
 	good := secondCanonical(l.doc, h) && h.Type == "waypost.head.v1" && h.Version >= 1 && h.Version <= secondMaxInt && h.Entries != nil
 	if good {
-		issued, ok1 = secondAt(h.Issued)
-		expires, ok2 = secondAt(h.Expires)
+		issued, ok1 := secondAt(h.Issued)
+		expires, ok2 := secondAt(h.Expires)
 		good = ok1 && ok2 && expires.After(issued)
 		for k, d := range h.Entries {
 			good = good && secondDirKey.MatchString(k) && secondDigest.MatchString(d)
