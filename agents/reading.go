@@ -244,7 +244,7 @@ func (a *Agent) Agencies(context.Context) (*api.DirectoryInfo, error) {
 
 // Status is the agent's own state.
 func (a *Agent) Status(ctx context.Context) (*api.Status, error) {
-	out := &api.Status{Agency: a.cfg.Agency}
+	out := &api.Status{Agency: a.cfg.Agency, Alarms: a.witness.Alarms()}
 	out.Connected, out.Code = a.link.Status()
 	if dir := a.directory.View(); dir != nil {
 		h := dir.Head()

@@ -171,6 +171,7 @@ type Status struct {
 	Counts           *store.Counts  `json:"counts"`
 	Gaps             []GapItem      `json:"gaps,omitempty"`
 	DeadLetters      []DeliveryItem `json:"dead_letters,omitempty"`
+	Alarms           []string       `json:"ledger_alarms,omitempty" doc:"Folders of evidence in the agent's data folder: the ledger contradicted itself. Telephone the administrators"`
 	Duties           []Duty         `json:"duties,omitempty" doc:"Withdrawals that wait for a decision of this agency's people"`
 }
 

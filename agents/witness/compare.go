@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"waypost/schemas/directory"
 	"waypost/schemas/ledger"
 )
 
@@ -19,14 +20,26 @@ func (w *Witness) others(ctx context.Context, theirs *ledger.Checkpoint, witness
 		}
 	}
 	now := w.Now()
-	if len(who) >= w.Quorum {
+	quorum := w.quorum()
+	if len(who) >= quorum {
 		w.fresh = now
 	}
 	// A broker that shows us a log of our own has nobody's cosignature for it.
-	if w.Quorum > 0 && now.Sub(w.fresh) >= w.Unwitnessed {
+	if quorum > 0 && now.Sub(w.fresh) >= w.Unwitnessed {
 		w.raise(ctx, alarm{code: CodeUnwitnessed, key: now.UTC().Format("2006-01-02"), files: files("theirs.checkpoint", theirs)})
 	}
 	return nil
+}
+
+// quorum is how many others must cosign: no more than there are.
+func (w *Witness) quorum() int {
+	others := 0
+	for _, a := range w.View().Agencies() {
+		if a.ID != w.Agency && a.State == directory.StateActive {
+			others++
+		}
+	}
+	return min(w.Quorum, others)
 }
 
 // other compares with one checkpoint, and adds those of its witnesses whose word is fresh to who.

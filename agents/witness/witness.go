@@ -36,9 +36,9 @@ type Settings struct {
 	Quorum      int           `yaml:"quorum" env:"WAYPOST_LEDGER_QUORUM" validate:"gte=0,lte=100"`                   // how many others
 }
 
-// DefaultSettings suit a network whose broker signs every ten seconds.
+// DefaultSettings suit a network whose broker signs every ten seconds, and whose other members may be away over a long weekend.
 func DefaultSettings() Settings {
-	return Settings{Every: 15 * time.Second, Missing: 5 * time.Minute, Delayed: 15 * time.Minute, Unwitnessed: 24 * time.Hour, Quorum: 1}
+	return Settings{Every: 15 * time.Second, Missing: 5 * time.Minute, Delayed: 15 * time.Minute, Unwitnessed: 96 * time.Hour, Quorum: 1}
 }
 
 // Config is what a Witness works with.

@@ -3,8 +3,11 @@ package notary_test
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"waypost/broker/audit"
 	"waypost/broker/brokertest"
@@ -145,4 +148,68 @@ func clean(t *testing.T, b *brokertest.Broker) bool {
 	defer live.Close()
 	sum, err := ledger.Verify(ctx, live, ledger.Options{Root: b.Authority.Root()})
 	return err == nil && sum.Clean()
+}
+
+// TestServices: the ledger's services answer as `nats micro ls` asks, and an agency gets proofs of its own messages
+// only, at no more than its share of the rate.
+func TestServices(t *testing.T) {
+	b, police, ngo := networkOf(t)
+	_, seq := police.send(t, b, ngo.ID(), schemas.LaneUrgent, nil)
+	sum, _ := whole(t, b, 1)
+	m, err := b.Admin.Request("$SRV.INFO.waypost-ledger", nil, wait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"checkpoint", "consistency", "inclusion", "cosign", "act", "asked"} {
+		if !strings.Contains(string(m.Data), `"log.`+verb+`.*"`) {
+			t.Errorf("no endpoint for %s: %s", verb, m.Data)
+		}
+	}
+	third := join(t, b, "lantern-housing", schemas.RoleSupportProvider)
+	ask := func(s *sender, verb string, q any) (*ledger.InclusionAnswer, string) {
+		t.Helper()
+		m, err := s.Connect(t).Request(ledger.ServiceSubject(verb, s.ID()), ledger.Encode(q), wait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a ledger.InclusionAnswer
+		_ = json.Unmarshal(m.Data, &a)
+		return &a, m.Header.Get("Nats-Service-Error-Code")
+	}
+	q := ledger.InclusionRequest{Size: sum.Signed, Places: []ledger.Place{{Stream: ledger.StreamUrgent, Seq: seq}}}
+	for _, s := range []*sender{police, ngo} {
+		if a, code := ask(s, ledger.VerbInclusion, q); code != "" || len(a.Inclusions) != 1 || a.Inclusions[0].Record == "" {
+			t.Errorf("%s gets no proof of its own message: %s", s.ID(), code)
+		}
+	}
+	if _, code := ask(third, ledger.VerbInclusion, q); code != ledger.ServiceRefused {
+		t.Errorf("a third agency asks about it: %q", code)
+	}
+	for name, bad := range map[string]any{
+		"nothing":         ledger.InclusionRequest{Size: sum.Signed},
+		"size of nothing": ledger.InclusionRequest{Places: q.Places},
+		"unsigned size":   ledger.InclusionRequest{Size: sum.Signed + 1000, Places: q.Places},
+		"the directory":   ledger.InclusionRequest{Size: sum.Signed, Places: []ledger.Place{{Stream: ledger.StreamDirectory, Seq: 1}}},
+		"another member":  map[string]any{"size": 1, "surprise": 1},
+		"too many":        ledger.InclusionRequest{Size: sum.Signed, Places: make([]ledger.Place, ledger.MaxInclusions+1)},
+	} {
+		if _, code := ask(third, ledger.VerbInclusion, bad); code != ledger.ServiceBad {
+			t.Errorf("%s: %q", name, code)
+		}
+	}
+	busy := false
+	nc := third.Connect(t)
+	for range 200 {
+		m, err := nc.Request(ledger.ServiceSubject(ledger.VerbCheckpoint, third.ID()), nil, wait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy = busy || m.Header.Get("Nats-Service-Error-Code") == ledger.ServiceBusy
+	}
+	if !busy {
+		t.Error("an agency may ask as often as it likes")
+	}
+	if _, code := ask(police, ledger.VerbInclusion, q); code != "" {
+		t.Errorf("and keeps another from asking: %s", code)
+	}
 }

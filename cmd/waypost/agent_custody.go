@@ -187,6 +187,10 @@ func newAgentLedgerCommand() *cobra.Command {
 				return err
 			}
 			out := cmd.OutOrStdout()
+			if s.Records == 0 {
+				fmt.Fprintln(out, "records      none seen yet: the agent looks every few seconds while it is connected")
+				return nil
+			}
 			fmt.Fprintf(out, "records      %d, consistent with everything seen before, and cosigned\nunproved     %d messages not yet found in it\n", s.Records, s.Unproved)
 			if s.ActsWaiting > 0 {
 				fmt.Fprintf(out, "waiting      %d acts of this agency\n", s.ActsWaiting)

@@ -85,6 +85,7 @@ func announce(w io.Writer, b *broker.Broker, cfg *broker.Config) {
 		fmt.Fprintf(w, "stream        %-13s up to %s, %d messages per pair\n", broker.Stream(l), cfg.Quotas.StreamBytes, cfg.Quotas.PerPair)
 	}
 	fmt.Fprintf(w, "directory     KV %s\n", broker.Bucket)
+	fmt.Fprintf(w, "ledger        up to %s, signed every %s; ciphertext goes %s after its receipt, anything after %s\n", cfg.Quotas.LedgerBytes, cfg.Ledger.Interval, cfg.Retention.AfterReceipt, cfg.Retention.MaxAge)
 }
 
 // logger logs to w; ids and codes only, by the rules of every package.
