@@ -282,7 +282,12 @@ func (w *Witness) keep(ctx context.Context, ours, theirs *ledger.Checkpoint) err
 	if err != nil {
 		return err
 	}
-	if _, err := w.Ask(ctx, ledger.VerbCosign, signed.Only(w.Agency).Raw()); err != nil {
+	_, err = w.Ask(ctx, ledger.VerbCosign, signed.Only(w.Agency).Raw())
+	var r *link.Refusal
+	if errors.As(err, &r) && r.Code == ledger.ServiceBusy {
+		return nil // the next checkpoint's will do
+	}
+	if err != nil {
 		return err
 	}
 	w.cosigned = theirs.Text()

@@ -28,6 +28,13 @@ const (
 	requestsBurst     = 60
 )
 
+// What is written for an agency stays for ever, or for long: acts and cosignatures are fewer. An agent that is told to wait
+// goes on in its next round.
+const (
+	writesPerSecond = 2
+	writesBurst     = 200
+)
+
 const serviceTimeout = 10 * time.Second
 
 // serviceError is a refusal with a code of package ledger.
@@ -45,13 +52,17 @@ func (n *Notary) serve(ctx context.Context) (stop func(), err error) {
 	}
 	var mu sync.Mutex
 	limits := map[string]*rate.Limiter{}
-	allowed := func(agency string) bool {
+	allowed := func(verb, agency string) bool {
+		key, every, burst := agency, rate.Limit(requestsPerSecond), requestsBurst
+		if verb == ledger.VerbAct || verb == ledger.VerbCosign {
+			key, every, burst = agency+" "+verb, writesPerSecond, writesBurst
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		l, ok := limits[agency]
+		l, ok := limits[key]
 		if !ok {
-			l = rate.NewLimiter(requestsPerSecond, requestsBurst)
-			limits[agency] = l
+			l = rate.NewLimiter(every, burst)
+			limits[key] = l
 		}
 		return l.Allow()
 	}
@@ -64,7 +75,7 @@ func (n *Notary) serve(ctx context.Context) (stop func(), err error) {
 			agency := r.Subject()[strings.LastIndexByte(r.Subject(), '.')+1:]
 			var answer any
 			err := refuse(ledger.ServiceBusy, "too many requests; ask again in a second")
-			if allowed(agency) {
+			if allowed(verb, agency) {
 				ctx, cancel := context.WithTimeout(ctx, serviceTimeout)
 				answer, err = handle(ctx, agency, r.Data())
 				cancel()
