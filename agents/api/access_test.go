@@ -34,6 +34,8 @@ func TestScopes(t *testing.T) {
 		{"GET", "/v1/inbox", "read"}, {"GET", "/v1/inbox/" + id, "read"}, {"GET", "/v1/outbox", "read"}, {"GET", "/v1/outbox/" + id, "read"},
 		{"GET", "/v1/quarantine", "read"}, {"GET", "/v1/quarantine/1", "read"}, {"GET", "/v1/threads/" + message.Thread, "read"},
 		{"GET", "/v1/directory", "read"}, {"GET", "/v1/status", "read"}, {"HEAD", "/v1/status", "read"}, {"POST", "/v1/sinks/folder/retry", "admin"},
+		{"POST", "/v1/sinks/folder/redrive?since=2026-01-01T00:00:00Z", "admin"}, {"GET", "/v1/redeliveries", "read"}, {"POST", "/v1/redeliveries/" + id + "/refuse", "admin"},
+		{"GET", "/v1/ledger", "read"}, {"POST", "/v1/messages/" + id + "/disclose", "custody"}, {"POST", "/v1/threads/" + message.Thread + "/erase", "custody"},
 	} {
 		t.Run(op.method+" "+op.path, func(t *testing.T) {
 			body := func() *bytes.Reader { return bytes.NewReader(submission(t, nil)) }
