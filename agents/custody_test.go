@@ -285,10 +285,12 @@ func TestRedriveAndRedelivery(t *testing.T) {
 	})
 	receipts := b.Stored(t, schemas.LaneReceipt, "mail.receipt.>")
 	lose := func() {
-		if err := os.RemoveAll(filepath.Join(n.dir, "systems", "intake")); err != nil {
+		// In one step: the agent may be writing there.
+		intake := filepath.Join(n.dir, "systems", "intake")
+		if err := os.Rename(intake, filepath.Join(t.TempDir(), "lost")); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.MkdirAll(filepath.Join(n.dir, "systems", "intake"), 0o700); err != nil {
+		if err := os.MkdirAll(intake, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -290,7 +290,7 @@ func (n *Notary) barrier(ctx context.Context, b *book, feed <-chan *ledger.Recor
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-limit.C:
-			if _, err := dir.GetMsg(ctx, last); !errors.Is(err, jetstream.ErrMsgNotFound) {
+			if _, err := next(ctx, dir, q.reach(b.at)+1); !errors.Is(err, jetstream.ErrMsgNotFound) {
 				return errors.New("read end of directory: its last change does not come")
 			}
 			// It is gone: somebody deleted it before it was recorded.
@@ -326,8 +326,10 @@ func (n *Notary) tail(ctx context.Context, b *book, s *stall) error {
 		if state.LastSeq <= b.at[i] {
 			continue
 		}
-		if _, err := stream.GetMsg(ctx, state.LastSeq); !errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // it is there and on its way
+		if _, err := next(ctx, stream, b.at[i]+1); err == nil {
+			continue // something is there and on its way, and what is missing before it will show
+		} else if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return fmt.Errorf("read end of %s: %w", name, err)
 		}
 		if err := b.append(ctx, []*ledger.Record{gap(name, b.at[i]+1, state.LastSeq, n.cfg.Now())}); err != nil {
 			return err
@@ -335,6 +337,11 @@ func (n *Notary) tail(ctx context.Context, b *book, s *stall) error {
 		n.log.ErrorContext(ctx, "messages were gone before they could be recorded", "stream", name)
 	}
 	return nil
+}
+
+// next is the first message at or after a number: the end of a stream may be gone while what is before it is only late.
+func next(ctx context.Context, s jetstream.Stream, from uint64) (*jetstream.RawStreamMsg, error) {
+	return s.GetMsg(ctx, from, jetstream.WithGetMsgSubject(">"))
 }
 
 // record appends an act, once: a repetition is answered with the record that stands.
