@@ -28,7 +28,10 @@ type Broker struct {
 
 	noNotary bool
 
+	ledger chan struct{} // closed when this node's part in the ledger is done for the first time
+
 	mu      sync.Mutex
+	notary  *notary.Notary // while this node keeps the ledger
 	server  *server.Server
 	url     string
 	version uint64 // of the directory that consumers were last made from
@@ -51,7 +54,7 @@ func New(cfg *Config, options ...Option) (*Broker, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: *cfg, log: slog.Default(), ready: make(chan struct{}), moved: make(chan struct{})}
+	b := &Broker{cfg: *cfg, log: slog.Default(), ready: make(chan struct{}), ledger: make(chan struct{}), moved: make(chan struct{})}
 	for _, o := range options {
 		o(b)
 	}
@@ -111,7 +114,7 @@ func (b *Broker) runEmbedded(ctx context.Context) error {
 	}
 	defer unlock()
 	// NATS would only log that a port is taken, and never become ready. Tried first, before any store is opened.
-	if err := tryListen(ctx, b.cfg.Listen, b.cfg.WebSocket.Listen); err != nil {
+	if err := tryListen(ctx, b.cfg.Listen, b.cfg.WebSocket.Listen, b.cfg.Cluster.Listen); err != nil {
 		return err
 	}
 	if err := seedAccounts(b.opts, &b.cfg, b.bundle); err != nil {
@@ -168,7 +171,7 @@ const ledgerWait = 15 * time.Second
 
 // serve provisions and then keeps the consumers in step with the directory until ctx ends or the server stops.
 func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct{}) error {
-	if err := Provision(ctx, nc, &b.cfg); err != nil {
+	if err := b.provision(ctx, nc, stopped); err != nil || ctx.Err() != nil {
 		return err
 	}
 	r, err := newReconciler(b, nc)
@@ -176,20 +179,18 @@ func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	book, err := notary.New(notary.Config{Conn: nc, Root: r.root, Log: b.bundle.Log, View: b.View, Logger: b.log,
-		Interval: b.cfg.Ledger.Interval, Receipt: b.cfg.Retention.AfterReceipt, MaxAge: b.cfg.Retention.MaxAge})
-	if err != nil {
-		cancel()
-		return err
+	book := func() (*notary.Notary, error) {
+		return notary.New(notary.Config{Conn: nc, Root: r.root, Log: b.bundle.Log, View: b.View, Logger: b.log,
+			Interval: b.cfg.Ledger.Interval, Receipt: b.cfg.Retention.AfterReceipt, MaxAge: b.cfg.Retention.MaxAge})
 	}
 	done, failed := make(chan error, 1), make(chan error, 1)
 	go func() { done <- r.run(ctx) }()
-	running := book.Running()
+	running := (<-chan struct{})(b.ledger)
 	if b.noNotary {
 		running = r.first
 		go func() { <-ctx.Done(); failed <- nil }()
 	} else {
-		go func() { failed <- book.Run(ctx) }()
+		go func() { failed <- b.keepLedger(ctx, book, r.kick) }()
 	}
 	// On every way out both are waited for: nothing of this broker runs after Run has returned.
 	defer func() { cancel(); <-done; <-failed }()
@@ -221,6 +222,30 @@ func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct
 	case <-stopped:
 		return errors.New("run broker: NATS stopped by itself")
 	}
+}
+
+// kept notes that the ledger is in hands.
+func (b *Broker) kept() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-b.ledger:
+	default:
+		close(b.ledger)
+	}
+}
+
+func (b *Broker) setNotary(n *notary.Notary) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.notary = n
+}
+
+// KeepsLedger says whether this process keeps the ledger now.
+func (b *Broker) KeepsLedger() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.notary != nil
 }
 
 // WaitDirectory returns when the consumers of the directory's version, or a later one, are made.

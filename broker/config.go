@@ -30,8 +30,9 @@ type Config struct {
 	Retention Retention `yaml:"retention" envPrefix:"RETENTION_"`
 	AtRest    AtRest    `yaml:"at_rest" envPrefix:"AT_REST_"`
 	External  External  `yaml:"external" envPrefix:"EXTERNAL_"`
+	Cluster   Cluster   `yaml:"cluster" envPrefix:"CLUSTER_"`
 
-	Replicas int `yaml:"replicas" env:"REPLICAS"` // of every stream; more than 1 only with an external cluster
+	Replicas int `yaml:"replicas" env:"REPLICAS"` // of every stream; 0 means 1 alone and 3 in a cluster
 
 	file string
 	text []byte
@@ -109,7 +110,7 @@ const EnvPrefix = "WAYPOST_BROKER_"
 // DefaultConfig listens on loopback and keeps generous, but bounded, amounts.
 func DefaultConfig() Config {
 	return Config{
-		Listen: "127.0.0.1:4222", Data: "data", Bundle: "broker", Replicas: 1,
+		Listen: "127.0.0.1:4222", Data: "data", Bundle: "broker",
 		Quotas:    Quotas{PerPair: 100_000, StreamBytes: 8 << 30, LedgerBytes: 16 << 30, Disk: 64 << 30},
 		Ledger:    Ledger{Interval: 10 * time.Second},
 		Retention: Retention{AfterReceipt: 72 * time.Hour, MaxAge: 90 * 24 * time.Hour},
@@ -156,7 +157,7 @@ func LoadConfigWith(path string, environment map[string]string, override func(*C
 }
 
 func (c *Config) resolve(dir string) {
-	for _, p := range []*string{&c.Data, &c.Bundle, &c.TLS.Cert, &c.TLS.Key, &c.AtRest.KeyFile, &c.External.Creds, &c.External.CA, &c.External.SystemCreds} {
+	for _, p := range append(c.Cluster.files(), &c.Data, &c.Bundle, &c.TLS.Cert, &c.TLS.Key, &c.AtRest.KeyFile, &c.External.Creds, &c.External.CA, &c.External.SystemCreds) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
@@ -185,9 +186,9 @@ func (c *Config) Check() error {
 		if c.Data == "" {
 			return c.wrong("data", "is missing", "name the folder where the broker keeps its streams")
 		}
-		if c.Replicas != 1 {
-			return c.wrong("replicas", "must be 1 for one broker", "replicas are for an external cluster: external.nats")
-		}
+	}
+	if err := c.checkCluster(); err != nil {
+		return err
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return c.wrong("tls", "needs both cert and key", "")
@@ -233,7 +234,7 @@ func (c *Config) Check() error {
 		return c.wrong("retention.after_receipt", "must be between 0 and retention.max_age", "")
 	case c.Retention.MaxAge < time.Minute:
 		return c.wrong("retention.max_age", "must be at least a minute", "what is not collected by then is lost: agencies may be away for weeks")
-	case c.Replicas < 1 || c.Replicas > 5:
+	case c.Replicas < 0 || c.Replicas > 5:
 		return c.wrong("replicas", "must be between 1 and 5", "")
 	}
 	return nil

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,7 +43,7 @@ func streamConfig(l schemas.Lane, cfg *Config) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: Stream(l), Description: "envelopes of the " + string(l) + " lane",
 		Subjects:  []string{"mail." + string(l) + ".*.*"},
-		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: cfg.replicas(),
 		// New messages are refused when a bound is reached: the sender's outbox keeps them. Old ones are never dropped.
 		Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 		MaxMsgsPerSubject: cfg.Quotas.PerPair, MaxBytes: int64(cfg.Quotas.StreamBytes), MaxMsgs: -1, MaxConsumers: -1,
@@ -54,7 +55,7 @@ func streamConfig(l schemas.Lane, cfg *Config) jetstream.StreamConfig {
 
 func bucketConfig(cfg *Config) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
-		Bucket: Bucket, Description: "the signed directory", History: 64, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
+		Bucket: Bucket, Description: "the signed directory", History: 64, Storage: jetstream.FileStorage, Replicas: cfg.replicas(),
 		MaxBytes: int64(cfg.Quotas.StreamBytes), MaxValueSize: directory.MaxHead + headerRoom,
 	}
 }
@@ -65,7 +66,7 @@ func consumerConfig(l schemas.Lane, agency string, cfg *Config) jetstream.Consum
 		Durable: agency, FilterSubject: "mail." + string(l) + "." + agency + ".*",
 		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 10 * time.Second, MaxDeliver: -1, MaxAckPending: 1024, MaxWaiting: 64,
-		Replicas: cfg.Replicas,
+		Replicas: cfg.replicas(),
 	}
 }
 
@@ -87,7 +88,7 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
 			return err
 		}
 	}
-	if err := notary.Provision(ctx, js, cfg.Replicas, int64(cfg.Quotas.LedgerBytes)); err != nil {
+	if err := notary.Provision(ctx, js, cfg.replicas(), int64(cfg.Quotas.LedgerBytes)); err != nil {
 		return err
 	}
 	want := bucketConfig(cfg)
@@ -100,10 +101,13 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
 	}
 	got := s.CachedInfo().Config
 	if !got.AllowDirect || got.MaxMsgsPerSubject != int64(want.History) || got.MaxMsgSize != want.MaxValueSize || got.Storage != want.Storage || got.MaxAge != 0 || got.Replicas != want.Replicas {
-		return fmt.Errorf("provision bucket %s: the server made it differently", Bucket)
+		return fmt.Errorf("provision bucket %s: %w", Bucket, errOtherwise)
 	}
 	return nil
 }
+
+// errOtherwise: what the server has is not what was asked for. Asking again does not help.
+var errOtherwise = errors.New("the server made it differently")
 
 func sameStream(want, got jetstream.StreamConfig) error {
 	for _, c := range []struct {
@@ -127,7 +131,7 @@ func sameStream(want, got jetstream.StreamConfig) error {
 		{"no_ack", !got.NoAck && !got.Sealed},
 	} {
 		if !c.same {
-			return fmt.Errorf("provision stream %s: the server made %s differently", want.Name, c.field)
+			return fmt.Errorf("provision stream %s: %s: %w", want.Name, c.field, errOtherwise)
 		}
 	}
 	return nil

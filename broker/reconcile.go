@@ -22,6 +22,7 @@ type reconciler struct {
 	b     *Broker
 	js    jetstream.JetStream
 	root  note.Verifier
+	kick  chan struct{} // this process leads from now on: consumers are its business
 	first chan struct{} // closed after the stored directory was looked at once, whatever it held
 
 	entries map[string][]byte
@@ -38,7 +39,7 @@ func newReconciler(b *Broker, nc *nats.Conn) (*reconciler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch directory: %w", err)
 	}
-	return &reconciler{b: b, js: js, root: root, first: make(chan struct{}), made: map[string]bool{}}, nil
+	return &reconciler{b: b, js: js, root: root, first: make(chan struct{}), kick: make(chan struct{}, 1), made: map[string]bool{}}, nil
 }
 
 // run watches until ctx ends. A watch that breaks, because an external NATS went away, is begun again.
@@ -91,6 +92,11 @@ func (r *reconciler) watch(ctx context.Context) error {
 			if !complete || e != nil && e.Key() != directory.HeadKey {
 				continue
 			}
+		case <-r.kick:
+			clear(r.made)
+			if !complete {
+				continue
+			}
 		case <-repair.C:
 			if !complete {
 				continue
@@ -132,6 +138,18 @@ func (r *reconciler) reconcile(ctx context.Context) error {
 	if view.Expired(time.Now()) {
 		r.b.log.WarnContext(ctx, "directory head has expired: run `waypost network sign`", "expired", view.Head().Expires)
 	}
+	if r.b.leads() {
+		if err := r.consumers(ctx, view); err != nil {
+			return err
+		}
+	}
+	r.view = view
+	r.b.setView(view)
+	return nil
+}
+
+// consumers makes the consumers that are missing.
+func (r *reconciler) consumers(ctx context.Context, view *directory.View) error {
 	present := map[string]int{}
 	for _, l := range schemas.Lanes() {
 		s, err := r.js.Stream(ctx, Stream(l))
@@ -162,8 +180,6 @@ func (r *reconciler) reconcile(ctx context.Context) error {
 			r.b.log.WarnContext(ctx, "a consumer belongs to no agency in the directory", "consumer", name)
 		}
 	}
-	r.view = view
-	r.b.setView(view)
 	return nil
 }
 

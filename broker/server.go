@@ -45,6 +45,11 @@ func serverOptions(cfg *Config, bundle *network.Bundle) (*server.Options, error)
 		}
 		o.TLSTimeout = 10
 	}
+	if cfg.Cluster.on() {
+		if err := clusterOptions(o, cfg); err != nil {
+			return nil, err
+		}
+	}
 	if cfg.WebSocket.Listen != "" {
 		if o.Websocket.Host, o.Websocket.Port, err = hostPort(cfg.WebSocket.Listen); err != nil {
 			return nil, err
@@ -130,7 +135,7 @@ func seedAccounts(o *server.Options, cfg *Config, bundle *network.Bundle) error 
 			return fmt.Errorf("store account claims: %w", err)
 		}
 	}
-	resolver, err := server.NewDirAccResolver(dir, 0, 0, server.NoDelete)
+	resolver, err := server.NewDirAccResolver(dir, 0, claimsEvery, server.NoDelete)
 	if err != nil {
 		return fmt.Errorf("open accounts folder: %w", err)
 	}

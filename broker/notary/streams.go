@@ -53,6 +53,9 @@ func checkpointsConfig(replicas int, maxBytes int64) jetstream.StreamConfig {
 	}
 }
 
+// ErrOtherwise: a stream of the ledger is not as it must be.
+var ErrOtherwise = errors.New("the server has it otherwise")
+
 // Provision makes the ledger's streams if they are not there, and refuses to run on ones that are not as they must be: a
 // ledger that can be purged is none. It changes nothing on streams that exist; it has no right to.
 func Provision(ctx context.Context, js jetstream.JetStream, replicas int, maxBytes int64) error {
@@ -80,7 +83,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, replicas int, maxByt
 			err = errors.New("it is fed or fixed in another way")
 		}
 		if err != nil {
-			return fmt.Errorf("provision stream %s: the server has it otherwise: %w", want.Name, err)
+			return fmt.Errorf("provision stream %s: %w: %w", want.Name, ErrOtherwise, err)
 		}
 	}
 	return nil

@@ -1,0 +1,171 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"waypost/broker"
+	"waypost/broker/brokertest"
+	"waypost/schemas"
+)
+
+// TestCluster: three nodes are one broker. Any of them can be lost, with the ledger or without, and come back with an
+// empty disk; enrolment and suspension work through whichever is up.
+func TestCluster(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	if os.Getenv("WAYPOST_TEST_LOG") != "" {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	c := brokertest.StartCluster(t, 3, brokertest.WithLogger(log))
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	js := c.JetStream(t)
+	for _, name := range []string{broker.StreamUrgent, broker.StreamRoutine, broker.StreamReceipt, "LEDGER", "CHECKPOINTS", "KV_" + broker.Bucket} {
+		s, err := js.Stream(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info := s.CachedInfo(); info.Config.Replicas != 3 || info.Cluster == nil || len(info.Cluster.Replicas) != 2 {
+			t.Errorf("%s: %d replicas, %+v", name, info.Config.Replicas, info.Cluster)
+		}
+	}
+	a, b := c.Join(t, "northshire-police", schemas.RolePolice), c.Join(t, "harbour-ngo", schemas.RoleNGO)
+	cons, err := js.Consumer(ctx, broker.StreamUrgent, b.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cons.CachedInfo().Config.Replicas != 3 {
+		t.Errorf("consumer has %d replicas", cons.CachedInfo().Config.Replicas)
+	}
+	sent := 0
+	nc, err := a.TryConnect(c.URL(0)+","+c.URL(1)+","+c.URL(2), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	ajs, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func() {
+		t.Helper()
+		// As the outbox does: until it is acknowledged, under one id.
+		for ctx.Err() == nil {
+			m := nats.NewMsg("mail.urgent.harbour-ngo.northshire-police")
+			m.Data = []byte("sealed")
+			m.Header.Set(jetstream.MsgIDHeader, schemas.NewThreadID())
+			if _, err := ajs.PublishMsg(ctx, m); err == nil {
+				sent++
+				return
+			}
+		}
+		t.Fatal("nobody takes messages")
+	}
+	keeper := func() int {
+		t.Helper()
+		for ctx.Err() == nil {
+			if k := c.Keeper(); k >= 0 {
+				return k
+			}
+		}
+		t.Fatal("nobody keeps the ledger")
+		return -1
+	}
+	recorded := func(want int) {
+		t.Helper()
+		for ctx.Err() == nil {
+			s, err := js.Stream(ctx, "LEDGER")
+			if err == nil && s.CachedInfo().State.Msgs >= uint64(want) {
+				return
+			}
+		}
+		t.Fatalf("fewer than %d records", want)
+	}
+	send()
+	first := keeper()
+	c.Stop(t, first)
+	send()
+	if second := keeper(); second == first {
+		t.Errorf("node %d is down and keeps the ledger", first)
+	}
+	recorded(sent)
+
+	// Through the nodes that are left: one agency comes, one is suspended.
+	d := c.Join(t, "lantern-housing", schemas.RoleSupportProvider)
+	if err := c.Authority.Suspend(a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	c.Publish(t)
+	// The node that was away learns of both although nobody told it, and its empty disk is filled again.
+	c.Wipe(t, first)
+	c.Start(t, first)
+	c.Ready(t, first)
+	for ctx.Err() == nil {
+		conn, err := a.TryConnect(c.URL(first))
+		if errors.Is(err, nats.ErrAuthorization) {
+			break
+		}
+		if err == nil {
+			conn.Close()
+		}
+	}
+	if ctx.Err() != nil {
+		t.Fatal("the node that came back lets the suspended agency in")
+	}
+	for ctx.Err() == nil {
+		if conn, err := d.TryConnect(c.URL(first)); err == nil {
+			conn.Close()
+			break
+		}
+	}
+	for ctx.Err() == nil && !current(ctx, js, broker.StreamUrgent) {
+	}
+	// Now another one may go.
+	c.Stop(t, (first+1)%3)
+	bnc, err := b.TryConnect(c.URL(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bnc.Close()
+	collect(ctx, t, bnc, broker.StreamUrgent, b.ID(), sent)
+	recorded(sent)
+}
+
+// current: every replica of a stream has everything.
+func current(ctx context.Context, js jetstream.JetStream, stream string) bool {
+	s, err := js.Stream(ctx, stream)
+	if err != nil || s.CachedInfo().Cluster == nil {
+		return false
+	}
+	for _, r := range s.CachedInfo().Cluster.Replicas {
+		if !r.Current || r.Offline {
+			return false
+		}
+	}
+	return true
+}
+
+func collect(ctx context.Context, t *testing.T, nc *nats.Conn, stream, agency string, want int) {
+	t.Helper()
+	for got := 0; got < want; {
+		if ctx.Err() != nil {
+			t.Fatalf("collected %d of %d", got, want)
+		}
+		msgs, err := consumer(ctx, t, nc, stream, agency).Fetch(want, jetstream.FetchMaxWait(time.Second))
+		if err != nil {
+			continue
+		}
+		for m := range msgs.Messages() {
+			if err := m.DoubleAck(ctx); err == nil {
+				got++
+			}
+		}
+	}
+}
