@@ -41,6 +41,7 @@ func clusterOptions(o *server.Options, cfg *Config) error {
 	// Agencies know the nodes from their grant. What nodes would tell them are addresses of a network that they may not see,
 	// and names that no certificate holds.
 	o.Cluster.NoAdvertise = true
+	o.ReconnectErrorReports = 600 // of tries a second apart: a node that is down is in the status, not in every line of the log
 	if secret != "" {
 		o.Cluster.Username, o.Cluster.Password, o.Cluster.AuthTimeout = clusterName, secret, 5
 	}

@@ -121,17 +121,11 @@ func (r *reconciler) reconcile(ctx context.Context) error {
 		r.b.log.InfoContext(ctx, "directory is empty: waiting for `waypost network publish`")
 		return nil
 	}
-	notes := make(map[string][]byte, len(r.entries))
-	for key, value := range r.entries {
-		if key == directory.LogKey || strings.HasPrefix(key, "agency.") || strings.HasPrefix(key, "agreement.") {
-			notes[key] = value
-		}
-	}
 	var least uint64
 	if r.view != nil {
 		least = r.view.Head().Version
 	}
-	view, err := directory.Open(r.root, head, notes, least)
+	view, err := directory.Open(r.root, head, noteEntries(r.entries), least)
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func systemPermissions() jwt.Permissions {
 	return allow([]string{"$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP"}, []string{"_INBOX_publisher.>"})
 }
 
-// monitorPermissions: ask about JetStream's settings, nothing else of the system account.
+// monitorPermissions: ask servers how they are and who is connected, nothing else of the system account.
 func monitorPermissions() jwt.Permissions {
-	return allow([]string{"$SYS.REQ.SERVER.PING.JSZ"}, []string{"_INBOX_monitor.>"})
+	return allow([]string{"$SYS.REQ.SERVER.PING.JSZ", "$SYS.REQ.SERVER.PING.VARZ", "$SYS.REQ.SERVER.PING.CONNZ"}, []string{"_INBOX_monitor.>"})
 }

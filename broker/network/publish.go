@@ -131,7 +131,7 @@ func (a *Authority) putDirectory(ctx context.Context, url string) error {
 	if err != nil {
 		return fmt.Errorf("publish directory: %w", err)
 	}
-	kv, err := js.KeyValue(ctx, "DIRECTORY")
+	kv, err := bucket(ctx, js)
 	if err != nil {
 		return hint(fmt.Errorf("publish directory: %w", err), "the broker has no directory bucket yet: run `waypost broker run`, with --nats for an external NATS, once")
 	}
@@ -161,16 +161,42 @@ func (a *Authority) putDirectory(ctx context.Context, url string) error {
 		if bytes.Equal(have, want) {
 			continue
 		}
-		if _, err := kv.Put(ctx, key, want); err != nil {
+		if _, err := answered(ctx, func(ctx context.Context) (uint64, error) { return kv.Put(ctx, key, want) }); err != nil {
 			return fmt.Errorf("publish directory entry: %w", err)
 		}
 	}
 	return nil
 }
 
+// bucket waits for a broker that has just been started and is still making its streams.
+func bucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	for {
+		kv, err := js.KeyValue(ctx, "DIRECTORY")
+		if err == nil || !errors.Is(err, jetstream.ErrBucketNotFound) {
+			return kv, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// answerWithin bounds one request: a cluster that has lost its majority does not answer at all.
+const answerWithin = 10 * time.Second
+
+func answered[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	return ask(ctx)
+}
+
 // get returns nil for a key that is not there.
 func get(ctx context.Context, kv jetstream.KeyValue, key string) ([]byte, error) {
-	e, err := kv.Get(ctx, key)
+	e, err := answered(ctx, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return kv.Get(ctx, key) })
 	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrKeyDeleted) {
 		return nil, nil
 	}

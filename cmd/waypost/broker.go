@@ -12,7 +12,7 @@ import (
 )
 
 func newBrokerCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "broker", Short: "The middle: store and forward what it cannot read"}, newBrokerRunCommand())
+	return group(&cobra.Command{Use: "broker", Short: "The middle: store and forward what it cannot read"}, newBrokerRunCommand(), newBrokerStatusCommand())
 }
 
 func newBrokerRunCommand() *cobra.Command {
