@@ -1,0 +1,270 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"waypost/agents"
+	"waypost/agents/api"
+	"waypost/agents/store"
+	"waypost/broker"
+	"waypost/broker/network"
+	"waypost/schemas"
+	"waypost/schemas/directory"
+)
+
+// startWait bounds every wait for something to start: it matters only when something is broken.
+const startWait = 2 * time.Minute
+
+// agency is one that runs a whole agent.
+type agency struct {
+	id, dir, config string
+	token           string
+	url             string // of the API, while the agent runs
+	stop            context.CancelFunc
+	stopped         chan error
+}
+
+// sink is the folder that the agency's own system would read.
+func (a *agency) sink() string  { return filepath.Join(a.dir, "sink") }
+func (a *agency) store() string { return filepath.Join(a.dir, "agent", "data", agents.StoreFile) }
+
+// world is a network with its broker: what administrators and agencies do by hand, with the same functions as the commands.
+type world struct {
+	dir       string
+	o         *Options
+	bulk      *bulk
+	authority *network.Authority
+	active    []*agency
+	others    []*bystander
+	requests  map[string]*directory.Request
+
+	broker *broker.Broker
+	stop   context.CancelFunc
+	done   chan error
+	crowd  sync.WaitGroup
+}
+
+// build makes the network's folders; nothing runs yet.
+func build(ctx context.Context, dir string, o *Options) (*world, error) {
+	w := &world{dir: dir, o: o, requests: map[string]*directory.Request{}}
+	o.Progress.Phase("admitting agencies", o.Agencies)
+	folder := filepath.Join(dir, "network")
+	if _, err := network.Init(folder, network.Options{Name: "bench", URLs: []string{"nats://127.0.0.1:4222"}}); err != nil {
+		return nil, err
+	}
+	var err error
+	if w.bulk, err = openBulk(folder); err != nil {
+		return nil, err
+	}
+	for i := range o.Agencies {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		id := fmt.Sprintf("bench-%04d", i)
+		req, err := w.request(ctx, id, i < o.Active)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.bulk.enrol(req, "support-provider"); err != nil {
+			return nil, err
+		}
+		w.requests[id] = req
+		// In a ring: every agency sends and receives as much as every other. Among those that wait it only fills the directory.
+		next := (i + 1) % o.Active
+		if i >= o.Active {
+			next = i - 1
+		}
+		if err := w.bulk.agree(id, fmt.Sprintf("bench-%04d", next)); err != nil {
+			return nil, err
+		}
+		o.Progress.Done(i + 1)
+	}
+	w.authority, err = w.bulk.commit()
+	return w, err
+}
+
+func (w *world) request(ctx context.Context, id string, active bool) (*directory.Request, error) {
+	if !active {
+		b, err := newBystander(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		w.others = append(w.others, b)
+		return b.req, nil
+	}
+	a := &agency{id: id, dir: filepath.Join(w.dir, "agencies", id)}
+	w.active = append(w.active, a)
+	made, err := agents.Init(filepath.Join(a.dir, "agent"), agents.InitOptions{Agency: id, Name: id})
+	if err != nil {
+		return nil, fmt.Errorf("init %s: %w", id, err)
+	}
+	text, err := os.ReadFile(made.RequestFile)
+	if err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	a.config = made.ConfigFile
+	return directory.ParseRequest(text)
+}
+
+// quota lets a whole run lie at the broker for one pair.
+func (o *Options) quota() int64 {
+	return int64(max(100_000, min(2*(o.Messages+o.UrgentBacklog), mostMessages)))
+}
+
+// open starts the broker in this process and publishes the directory.
+func (w *world) open(ctx context.Context) error {
+	w.o.Progress.Phase("starting the broker", 0)
+	cfg := broker.DefaultConfig()
+	cfg.Listen, cfg.Data, cfg.Bundle = "127.0.0.1:0", filepath.Join(w.dir, "broker"), w.authority.BrokerBundle()
+	cfg.Quotas.PerPair = w.o.quota()
+	var err error
+	if w.broker, err = broker.New(&cfg, broker.WithLogger(w.o.Log)); err != nil {
+		return err
+	}
+	// Its end is ours to say: after Ctrl-C it must still deliver what was accepted.
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	w.stop, w.done = stop, make(chan error, 1)
+	go func() { w.done <- w.broker.Run(run) }()
+	select {
+	case <-w.broker.Ready():
+	case err := <-w.done:
+		w.done <- err
+		return errors.Join(errors.New("start broker"), err)
+	case <-time.After(startWait):
+		return errors.New("start broker: not ready")
+	}
+	if err := w.authority.Publish(ctx, w.broker.URL()); err != nil {
+		return err
+	}
+	return w.broker.WaitDirectory(ctx, w.authority.View().Head().Version)
+}
+
+// prepare writes an agency's configuration for a broker and puts directory and token into its store. Without the directory
+// each of very many agents would begin by fetching thousands of entries, all at once.
+func (w *world) prepare(ctx context.Context, a *agency, url, listen string) error {
+	dir := filepath.Join(a.dir, "agent")
+	if err := w.bulk.join(w.authority, dir, url, w.requests[a.id]); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("agency: %s\nbrokers: [%q]\napi: {listen: %q}\nsinks:\n  - name: intake\n    folder: {dir: %q}\nroutes:\n  - when: 'event == \"waypost.message.received\"'\n    sinks: [intake]\n",
+		a.id, url, listen, a.sink())
+	if err := os.WriteFile(a.config, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write config: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(a.store()), 0o700); err != nil {
+		return fmt.Errorf("make data folder: %w", err)
+	}
+	st, err := store.Open(a.store())
+	if err != nil {
+		return err
+	}
+	a.token = "wpt_" + randomHex()
+	err = st.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.SaveDirectory(w.bulk.entries); err != nil {
+			return err
+		}
+		return tx.AddToken("bench", a.token, []string{"send", "read"}, time.Now())
+	})
+	return errors.Join(err, st.Close())
+}
+
+// start runs an agency's agent in this process until stopAgent.
+func (w *world) start(ctx context.Context, a *agency) error {
+	cfg, err := agents.LoadConfig(a.config)
+	if err != nil {
+		return err
+	}
+	agent, err := agents.New(cfg, w.o.Log, nil)
+	if err != nil {
+		return err
+	}
+	a.url = agent.URL()
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop, a.stopped = stop, make(chan error, 1)
+	go func() { a.stopped <- agent.Run(run) }()
+	return settled(ctx, a)
+}
+
+func (a *agency) end() error {
+	if a.stop == nil {
+		return nil
+	}
+	a.stop()
+	a.stop = nil
+	return <-a.stopped
+}
+
+// settled waits until an agent is connected and has the directory; nothing signals that outside of it.
+func settled(ctx context.Context, a *agency) error {
+	ctx, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	client := api.NewClient(a.url, a.token)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		st, err := client.Status(ctx)
+		if err == nil && st.Connected && st.DirectoryVersion > 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("start agent %s: not connected", a.id), err)
+		}
+	}
+}
+
+// startAll starts the agents, a few at a time, and connects the others.
+func (w *world) startAll(ctx context.Context) error {
+	w.o.Progress.Phase("starting agents", len(w.active)+len(w.others))
+	for i, a := range w.active {
+		if err := w.prepare(ctx, a, w.broker.URL(), "127.0.0.1:0"); err != nil {
+			return err
+		}
+		if err := w.start(ctx, a); err != nil {
+			return err
+		}
+		w.o.Progress.Done(i + 1)
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	before := w.stop
+	w.stop = func() { stop(); w.crowd.Wait(); before() }
+	for i, b := range w.others {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := w.attend(run, b); err != nil {
+			return err
+		}
+		w.o.Progress.Done(len(w.active) + i + 1)
+	}
+	return nil
+}
+
+// close stops everything and returns when all is on disk.
+func (w *world) close() error {
+	var errs []error
+	for _, a := range w.active {
+		if a.stop != nil {
+			a.stop() // all at once, then wait for each
+		}
+	}
+	for _, a := range w.active {
+		errs = append(errs, a.end())
+	}
+	if w.stop != nil {
+		w.stop()
+		errs = append(errs, <-w.done)
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections() // those of settled
+	return errors.Join(errs...)
+}
+
+func lanes() []schemas.Lane { return schemas.Lanes() }
