@@ -23,7 +23,7 @@ type journey struct {
 	intended int64 // when it was to be submitted: with a rate, whether or not a caller was free
 	accepted int64 // the caller has the API's 202
 	stored   int64 // the broker's timestamp
-	inbox    int64 // the recipient acknowledged it: its inbox row is on disk
+	inbox    int64 // its inbox row is on disk at the latest: the recipient acknowledged it, or its sink had it
 	sunk     int64 // the recipient's folder sink said that the file is on disk
 	receipt  int64 // the sender acknowledged the receipt: it is on disk there
 	refused  string

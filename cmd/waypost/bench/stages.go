@@ -47,7 +47,9 @@ func (j *journey) whole() bool {
 	return j.accepted != 0 && j.stored != 0 && j.inbox != 0 && j.sunk != 0 && j.receipt != 0
 }
 
-func ms(d time.Duration) float64 { return float64(d.Round(time.Microsecond)) / float64(time.Millisecond) }
+func ms(d time.Duration) float64 {
+	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
+}
 
 // stage finds one by name.
 func stage(stages []Stage, name string) Stage {

@@ -142,3 +142,16 @@ func (t *tap) heardAt(stream string, seq uint64) int64 {
 }
 
 func (t *tap) close() { t.nc.Close() }
+
+// stored is how many messages lie in the broker's two lanes for messages.
+func (t *tap) stored(ctx context.Context) (uint64, error) {
+	var n uint64
+	for _, s := range []string{broker.StreamUrgent, broker.StreamRoutine} {
+		stream, err := t.js.Stream(ctx, s)
+		if err != nil {
+			return 0, fmt.Errorf("open stream: %w", err)
+		}
+		n += stream.CachedInfo().State.Msgs
+	}
+	return n, nil
+}
