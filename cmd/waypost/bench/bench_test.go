@@ -2,8 +2,8 @@ package bench
 
 import (
 	"encoding/json"
-	"testing"
 	"os"
+	"testing"
 )
 
 func TestRun(t *testing.T) {

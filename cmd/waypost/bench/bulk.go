@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
@@ -164,7 +163,7 @@ type bystander struct {
 	req  *directory.Request
 }
 
-func newBystander(_ context.Context, id string) (*bystander, error) {
+func newBystander(id string) (*bystander, error) {
 	user, err := nkeys.CreateUser()
 	if err != nil {
 		return nil, fmt.Errorf("make keys: %w", err)

@@ -21,7 +21,7 @@ func (w *world) attend(ctx context.Context, b *bystander) error {
 	if err != nil {
 		return err
 	}
-	nc, err := nats.Connect(w.broker.URL(), nats.UserJWT(func() (string, error) { return token, nil }, b.user.Sign), nats.CustomInboxPrefix("_INBOX_"+b.id), nats.Name(b.id), nats.Timeout(startWait))
+	nc, err := nats.Connect(w.url, nats.UserJWT(func() (string, error) { return token, nil }, b.user.Sign), nats.CustomInboxPrefix("_INBOX_"+b.id), nats.Name(b.id), nats.Timeout(startWait))
 	if err != nil {
 		return fmt.Errorf("connect %s: %w", b.id, err)
 	}
@@ -39,7 +39,7 @@ func (w *world) attend(ctx context.Context, b *bystander) error {
 		go func() {
 			defer w.crowd.Done()
 			for ctx.Err() == nil {
-				waitForMail(ctx, js, broker.Stream(lane), b.id, beat)
+				waitForMail(ctx, js, broker.Stream(lane), b.id, beat, w.onMail)
 			}
 			nc.Close()
 		}()
@@ -47,8 +47,8 @@ func (w *world) attend(ctx context.Context, b *bystander) error {
 	return nil
 }
 
-// waitForMail returns when the wait broke off; nobody sends to a bystander.
-func waitForMail(ctx context.Context, js jetstream.JetStream, stream, id string, beat time.Duration) {
+// waitForMail returns when the wait broke off. What comes is acknowledged and forgotten.
+func waitForMail(ctx context.Context, js jetstream.JetStream, stream, id string, beat time.Duration, got func()) {
 	consumer, err := js.Consumer(ctx, stream, id)
 	if err != nil {
 		return
@@ -66,7 +66,9 @@ func waitForMail(ctx context.Context, js jetstream.JetStream, stream, id string,
 		if err != nil {
 			return
 		}
-		_ = m.Ack()
+		if m.Ack() == nil && got != nil {
+			got()
+		}
 	}
 }
 

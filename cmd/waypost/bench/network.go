@@ -45,10 +45,15 @@ type world struct {
 	others    []*bystander
 	requests  map[string]*directory.Request
 
-	broker *broker.Broker
-	stop   context.CancelFunc
-	done   chan error
-	crowd  sync.WaitGroup
+	options []broker.Option
+	onMail  func() // told of every message that a bystander gets
+
+	broker     *broker.Broker
+	url        string
+	publishing time.Duration // how long the directory took into the broker
+	stop       context.CancelFunc
+	done       chan error
+	crowd      sync.WaitGroup
 }
 
 // build makes the network's folders; nothing runs yet.
@@ -77,9 +82,9 @@ func build(ctx context.Context, dir string, o *Options) (*world, error) {
 		}
 		w.requests[id] = req
 		// In a ring: every agency sends and receives as much as every other. Among those that wait it only fills the directory.
-		next := (i + 1) % o.Active
-		if i >= o.Active {
-			next = i - 1
+		next := max(i-1, 1-i)
+		if i < o.Active {
+			next = (i + 1) % o.Active
 		}
 		if err := w.bulk.agree(id, fmt.Sprintf("bench-%04d", next)); err != nil {
 			return nil, err
@@ -92,7 +97,7 @@ func build(ctx context.Context, dir string, o *Options) (*world, error) {
 
 func (w *world) request(ctx context.Context, id string, active bool) (*directory.Request, error) {
 	if !active {
-		b, err := newBystander(ctx, id)
+		b, err := newBystander(id)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +130,7 @@ func (w *world) open(ctx context.Context) error {
 	cfg.Listen, cfg.Data, cfg.Bundle = "127.0.0.1:0", filepath.Join(w.dir, "broker"), w.authority.BrokerBundle()
 	cfg.Quotas.PerPair = w.o.quota()
 	var err error
-	if w.broker, err = broker.New(&cfg, broker.WithLogger(w.o.Log)); err != nil {
+	if w.broker, err = broker.New(&cfg, append(w.options, broker.WithLogger(w.o.Log))...); err != nil {
 		return err
 	}
 	// Its end is ours to say: after Ctrl-C it must still deliver what was accepted.
@@ -140,9 +145,12 @@ func (w *world) open(ctx context.Context) error {
 	case <-time.After(startWait):
 		return errors.New("start broker: not ready")
 	}
-	if err := w.authority.Publish(ctx, w.broker.URL()); err != nil {
+	w.url = w.broker.URL()
+	began := time.Now()
+	if err := w.authority.Publish(ctx, w.url); err != nil {
 		return err
 	}
+	w.publishing = time.Since(began)
 	return w.broker.WaitDirectory(ctx, w.authority.View().Head().Version)
 }
 
@@ -225,7 +233,7 @@ func settled(ctx context.Context, a *agency) error {
 func (w *world) startAll(ctx context.Context) error {
 	w.o.Progress.Phase("starting agents", len(w.active)+len(w.others))
 	for i, a := range w.active {
-		if err := w.prepare(ctx, a, w.broker.URL(), "127.0.0.1:0"); err != nil {
+		if err := w.prepare(ctx, a, w.url, "127.0.0.1:0"); err != nil {
 			return err
 		}
 		if err := w.start(ctx, a); err != nil {
@@ -233,6 +241,11 @@ func (w *world) startAll(ctx context.Context) error {
 		}
 		w.o.Progress.Done(i + 1)
 	}
+	return w.gather(ctx)
+}
+
+// gather connects the bystanders.
+func (w *world) gather(ctx context.Context) error {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	before := w.stop
 	w.stop = func() { stop(); w.crowd.Wait(); before() }

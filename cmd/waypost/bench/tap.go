@@ -34,7 +34,7 @@ func (w *world) listen() (*tap, error) {
 		return nil, err
 	}
 	t := &tap{at: map[string][]int64{}, changed: make(chan struct{})}
-	if t.nc, err = nats.Connect(w.broker.URL(), nats.UserCredentialBytes(creds), nats.Name("waypost bench")); err != nil {
+	if t.nc, err = nats.Connect(w.url, nats.UserCredentialBytes(creds), nats.Name("waypost bench")); err != nil {
 		return nil, fmt.Errorf("connect to broker: %w", err)
 	}
 	if t.js, err = jetstream.New(t.nc); err != nil {
