@@ -44,41 +44,9 @@ func membership(ctx context.Context, n int, o *SimulateOptions) (Membership, err
 	if err != nil {
 		return m, err
 	}
-	now := time.Now().UTC().Truncate(time.Second)
-	head := directory.Head{Type: directory.HeadType, Version: 1, Issued: now, Expires: now.Add(24 * time.Hour), Entries: map[string]string{}}
-	entries := map[string][]byte{}
-	add := func(key string, signed []byte, err error) error {
-		if err != nil {
-			return fmt.Errorf("sign directory entry: %w", err)
-		}
-		entries[key], head.Entries[key] = signed, directory.Digest(signed)
-		m.Entries, m.Bytes = m.Entries+1, m.Bytes+int64(len(signed))
-		return nil
-	}
-	id := func(i int) string { return fmt.Sprintf("agency-%06d", i%n) }
-	for i := range n {
-		if ctx.Err() != nil {
-			return m, ctx.Err()
-		}
-		_, signing, err := note.GenerateKey(rand.Reader, id(i))
-		if err != nil {
-			return m, fmt.Errorf("make key: %w", err)
-		}
-		signed, err := directory.SignAgency(directory.Agency{Type: directory.AgencyType, ID: id(i), Name: "Invented agency " + id(i), Role: "ngo", State: directory.StateActive,
-			NATSKey: sample.req.NATSKey, Recipients: []directory.Key{{Key: sample.req.Recipient, From: now}}, SigningKeys: []directory.Key{{Key: signing, From: now}},
-			Schemas: schemas.KnownSchemas(), Since: now}, root)
-		if err := add(directory.AgencyKey(id(i)), signed, err); err != nil {
-			return m, err
-		}
-		for k := 1; k <= min(o.Agreements, n-1); k++ {
-			g := directory.Agreement{Type: directory.AgreementType, ID: "simulated-" + id(i) + "-" + id(i+k), From: id(i), To: id(i + k), Kinds: []schemas.Kind{schemas.KindReferral},
-				Purposes: schemas.Purposes(), Categories: schemas.AllCategories(), Starts: now, Document: "simulated"}
-			signed, err := directory.SignAgreement(g, root)
-			if err := add(directory.AgreementKey(g.ID), signed, err); err != nil {
-				return m, err
-			}
-		}
-		o.Progress.Done(i + 1)
+	head, entries, err := m.fill(ctx, n, o, sample, root)
+	if err != nil {
+		return m, err
 	}
 	began := time.Now()
 	signed, err := directory.SignHead(head, root)
@@ -94,6 +62,47 @@ func membership(ctx context.Context, n int, o *SimulateOptions) (Membership, err
 	m.VerifySeconds = round(time.Since(began).Seconds(), 4)
 	m.PerChange = m.HeadBytes + m.Bytes/int64(m.Entries)
 	return m, nil
+}
+
+// fill signs the entries of n agencies and a head, unsigned, that lists them.
+func (m *Membership) fill(ctx context.Context, n int, o *SimulateOptions, sample *bystander, root note.Signer) (directory.Head, map[string][]byte, error) {
+	now := time.Now().UTC().Truncate(time.Second)
+	head := directory.Head{Type: directory.HeadType, Version: 1, Issued: now, Expires: now.Add(24 * time.Hour), Entries: map[string]string{}}
+	entries := map[string][]byte{}
+	add := func(key string, signed []byte, err error) error {
+		if err != nil {
+			return fmt.Errorf("sign directory entry: %w", err)
+		}
+		entries[key], head.Entries[key] = signed, directory.Digest(signed)
+		m.Entries, m.Bytes = m.Entries+1, m.Bytes+int64(len(signed))
+		return nil
+	}
+	id := func(i int) string { return fmt.Sprintf("agency-%06d", i%n) }
+	for i := range n {
+		if ctx.Err() != nil {
+			return head, nil, ctx.Err()
+		}
+		_, signing, err := note.GenerateKey(rand.Reader, id(i))
+		if err != nil {
+			return head, nil, fmt.Errorf("make key: %w", err)
+		}
+		signed, err := directory.SignAgency(directory.Agency{Type: directory.AgencyType, ID: id(i), Name: "Invented agency " + id(i), Role: "ngo", State: directory.StateActive,
+			NATSKey: sample.req.NATSKey, Recipients: []directory.Key{{Key: sample.req.Recipient, From: now}}, SigningKeys: []directory.Key{{Key: signing, From: now}},
+			Schemas: schemas.KnownSchemas(), Since: now}, root)
+		if err := add(directory.AgencyKey(id(i)), signed, err); err != nil {
+			return head, nil, err
+		}
+		for k := 1; k <= min(o.Agreements, n-1); k++ {
+			g := directory.Agreement{Type: directory.AgreementType, ID: "simulated-" + id(i) + "-" + id(i+k), From: id(i), To: id(i + k), Kinds: []schemas.Kind{schemas.KindReferral},
+				Purposes: schemas.Purposes(), Categories: schemas.AllCategories(), Starts: now, Document: "simulated"}
+			signed, err := directory.SignAgreement(g, root)
+			if err := add(directory.AgreementKey(g.ID), signed, err); err != nil {
+				return head, nil, err
+			}
+		}
+		o.Progress.Done(i + 1)
+	}
+	return head, entries, nil
 }
 
 // tooLarge measures on 2,000 of the entries and multiplies.
@@ -117,7 +126,7 @@ func (m Membership) tooLarge(head directory.Head, entries map[string][]byte, roo
 	if _, err := directory.OpenPart(verifier, signed, some); err != nil {
 		return m, fmt.Errorf("verify directory: %w", err)
 	}
-	times := float64(m.Entries) / part
+	times := float64(m.Entries) / float64(len(some))
 	m.TooLarge = true
 	m.HeadBytes = int64(float64(len(signed)) * times)
 	m.SignSeconds, m.VerifySeconds = round(sign.Seconds()*times, 4), round(time.Since(began).Seconds()*times, 4)

@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -214,10 +214,14 @@ func (w *world) flood(ctx context.Context, n, messages int, arrived <-chan struc
 	}
 }
 
-// rested is the process's size after everything that can be given back was.
+// rested is what the process holds in heap and stacks after everything that can be given back was. The resident size would
+// also show what earlier sizes have left behind.
 func rested() int64 {
-	debug.FreeOSMemory()
-	return resident("self")
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // the first one only empties pools into the second
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 func diskUse(dir string) int64 {
