@@ -13,7 +13,7 @@ import (
 func TestLatencies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		times := rapid.SliceOfN(rapid.OneOf(rapid.Int64Range(-10, 200), rapid.Int64Range(0, int64(time.Second)), rapid.Int64Range(0, math.MaxInt64)), 1, 300).Draw(t, "times")
-		q := rapid.Float64Range(0, 1).Draw(t, "q")
+		q := rapid.OneOf(rapid.SampledFrom([]float64{0, 0.5, 0.99, 1}), rapid.Float64Range(0, 1)).Draw(t, "q")
 		var l Latencies
 		for _, v := range times {
 			l.Record(time.Duration(v))

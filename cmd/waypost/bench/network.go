@@ -151,7 +151,12 @@ func (w *world) open(ctx context.Context) error {
 		return err
 	}
 	w.publishing = time.Since(began)
-	return w.broker.WaitDirectory(ctx, w.authority.View().Head().Version)
+	made, cancel := context.WithTimeout(ctx, startWait+time.Duration(w.o.Agencies)*100*time.Millisecond)
+	defer cancel()
+	if err := w.broker.WaitDirectory(made, w.authority.View().Head().Version); err != nil {
+		return errors.Join(errors.New("the broker has not made every agency's consumers; --verbose shows why"), err)
+	}
+	return nil
 }
 
 // prepare writes an agency's configuration for a broker and puts directory and token into its store. Without the directory

@@ -98,12 +98,6 @@ func acked(subject string) (stream string, seq int) {
 	return "", 0
 }
 
-func (t *tap) count() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.receipts
-}
-
 // errStalled: no receipt came for a long time, so some never will.
 var errStalled = errors.New("no receipt has come back for a minute; --verbose shows the logs")
 
