@@ -152,9 +152,10 @@ func (r *run) underLoad(ctx context.Context, ring []pair) error {
 	watch := watchMemory("self")
 	o.Progress.Phase("load", o.Messages)
 	base := r.expected
-	r.load, err = r.caller.submit(ctx, part{example: routineExample, pairs: ring, count: o.Messages, rate: o.Rate, workers: o.Workers}, nil)
+	r.load, err = r.caller.submit(ctx, part{example: routineExample, pairs: ring, count: o.Messages, rate: o.Rate, workers: o.Workers}, o.Progress.Done)
 	r.keep(r.load)
 	if err == nil {
+		o.Progress.Phase("load: the last receipts", o.Messages)
 		err = r.tap.wait(ctx, r.expected, func(n int) { o.Progress.Done(max(0, n-base)) })
 	}
 	r.result.Memory.Load = watch()

@@ -279,6 +279,7 @@ func (w *world) close() error {
 	}
 	if w.stop != nil {
 		w.stop()
+		w.stop = nil
 		errs = append(errs, <-w.done)
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections() // those of settled
