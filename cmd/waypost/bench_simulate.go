@@ -21,7 +21,7 @@ func newBenchSimulateCommand() *cobra.Command {
 		Long: `For each size it signs and verifies a real directory, and, up to --measured agencies, runs a real broker with every agency's
 account, consumers and connection. Beyond that the broker's figures are computed from the two largest sizes that ran, and
 marked so. It shows the shape of growth; agents themselves, which run on their agencies' machines, are not part of it.`,
-		Example: "  waypost bench simulate\n  waypost bench simulate --agencies 10,100,1000,4000 --measured 4000 --json",
+		Example: "  waypost bench simulate\n  waypost bench simulate --agencies 10,100,500 --measured 500 --json",
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, f := range strings.Split(agencies, ",") {
@@ -48,8 +48,8 @@ marked so. It shows the shape of growth; agents themselves, which run on their a
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&agencies, "agencies", "10,100,1000,10000", "sizes of the network")
-	f.IntVar(&o.Measured, "measured", 1000, "the largest size for which a broker really runs")
+	f.StringVar(&agencies, "agencies", "10,100,999,10000", "sizes of the network")
+	f.IntVar(&o.Measured, "measured", 999, "the largest size for which a broker really runs")
 	f.IntVar(&o.Agreements, "agreements", 2, "agreements of each agency, for the size of the directory")
 	f.IntVar(&o.Messages, "messages", 5000, "messages through the broker at each size")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"waypost/broker"
+	"waypost/schemas"
 )
 
 // attend connects a member and lets it wait for mail in every lane as an agent does, with the same heartbeats, so that the
@@ -30,7 +31,7 @@ func (w *world) attend(ctx context.Context, b *bystander) error {
 		nc.Close()
 		return fmt.Errorf("connect %s: %w", b.id, err)
 	}
-	for _, lane := range lanes() {
+	for _, lane := range schemas.Lanes() {
 		beat := 5 * time.Second
 		if lane == "urgent" {
 			beat = time.Second

@@ -16,10 +16,10 @@ import (
 
 // Sizes are the bytes of one message, in the clear.
 type Sizes struct {
-	Plain       int // padded body before it is sealed
-	Note        int // manifest with its signature
-	Certificate int // consent certificate; 0: none
-	Receipt     int // receipt with its signature
+	Plain       int `json:"plain"`       // padded body before it is sealed
+	Note        int `json:"note"`        // manifest with its signature
+	Certificate int `json:"certificate"` // consent certificate; 0: none
+	Receipt     int `json:"receipt"`     // receipt with its signature
 }
 
 // keys are one agency's.
