@@ -35,6 +35,8 @@ var importRules = []struct {
 		why: "the code that holds private keys has no network"},
 	{from: "waypost/schemas/ledger", forbidden: "github.com/nats-io/nats", transitive: true,
 		why: "the ledger is verified on a machine with no broker; nkeys, which reads keys, is another module"},
+	{from: "waypost/cmd/waypost/bench/floor", forbidden: "waypost/",
+		why: "the floor is what a message costs without Waypost: what Waypost does badly must not lower it"},
 	{from: "waypost/deploy", forbidden: "waypost/",
 		why: "examples are data"},
 }

@@ -62,7 +62,7 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(err, "run `"+cmd.CommandPath()+" --help`")
 	})
-	root.AddCommand(newNetworkCommand(), newBrokerCommand(), newAgentCommand(), newAuditCommand(), newDemoCommand())
+	root.AddCommand(newNetworkCommand(), newBrokerCommand(), newAgentCommand(), newAuditCommand(), newDemoCommand(), newBenchCommand())
 	return root
 }
 
