@@ -32,7 +32,7 @@ func TestExternalCluster(t *testing.T) {
 		}
 		t.Skipf("nats-server cannot be built here: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	clients, routes := brokertest.Ports(t, 3), brokertest.Ports(t, 3)
 	var urls []string

@@ -58,6 +58,9 @@ func (r *reconciler) run(ctx context.Context) error {
 	}
 }
 
+// lookEvery is how often the bucket is asked whether the watch has kept up, and how soon a failed change is tried again.
+const lookEvery = 3 * time.Second
+
 func (r *reconciler) watch(ctx context.Context) error {
 	kv, err := r.js.KeyValue(ctx, Bucket)
 	if err != nil {
@@ -72,7 +75,10 @@ func (r *reconciler) watch(ctx context.Context) error {
 	// Consumers that somebody deleted by hand come back without a restart.
 	repair := time.NewTicker(time.Minute)
 	defer repair.Stop()
-	complete := false
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	complete, failed, behind := false, false, false
+	var seen uint64 // revision of the newest head that the watch has brought
 	for {
 		select {
 		case <-ctx.Done():
@@ -85,11 +91,26 @@ func (r *reconciler) watch(ctx context.Context) error {
 				complete = true
 			case e.Operation() == jetstream.KeyValuePut:
 				r.entries[e.Key()] = e.Value()
+				if e.Key() == directory.HeadKey {
+					seen, behind = e.Revision(), false
+				}
 			default:
 				delete(r.entries, e.Key())
 			}
 			// The head comes last: until it does, entries do not agree with it and there is nothing to do.
 			if !complete || e != nil && e.Key() != directory.HeadKey {
+				continue
+			}
+		case <-look.C:
+			// A watch rests on a consumer without copies. If that is lost while nobody leads the stream, the watch falls
+			// silent without ending; so the bucket itself is asked. Twice behind is no coincidence.
+			if e, err := kv.Get(ctx, directory.HeadKey); err == nil && e.Revision() > seen {
+				if behind {
+					return errors.New("watch directory: updates stay away")
+				}
+				behind = true
+			}
+			if !complete || !failed {
 				continue
 			}
 		case <-r.kick:
@@ -102,7 +123,8 @@ func (r *reconciler) watch(ctx context.Context) error {
 				continue
 			}
 		}
-		if err := r.reconcile(ctx); err != nil && ctx.Err() == nil {
+		err := r.reconcile(ctx)
+		if failed = err != nil; failed && ctx.Err() == nil {
 			r.b.log.ErrorContext(ctx, "directory not applied", "code", errorCode(err), "err", err)
 		}
 		select {
