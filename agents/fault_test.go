@@ -319,3 +319,16 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("%d arrived, %d were accepted", got, len(ids))
 	}
 }
+
+// TestClockAhead: the duty officer's machine is two minutes fast, and the consent was taken just now by that clock. The
+// referral goes through: clocks that disagree this little keep nobody waiting.
+func TestClockAhead(t *testing.T) {
+	t.Parallel()
+	_, p, n, _ := trio(t)
+	p.clock.move(2 * time.Minute)
+	a := p.mustSubmit(t, ngo, nil)
+	p.waitState(t, a.ID, "delivered")
+	if !n.files(t)[a.ID] {
+		t.Error("delivered, and not in the folder")
+	}
+}

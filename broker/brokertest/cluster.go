@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -93,14 +94,18 @@ func StartCluster(t testing.TB, n int, opts ...Option) *Cluster {
 	return c
 }
 
-// Ports are addresses on loopback that were free a moment ago.
+// Ports are addresses on loopback that are free. They lie below the range that outgoing connections take theirs from, so that
+// none is gone when a node that was stopped comes back to it.
 func Ports(t testing.TB, n int) []string {
 	t.Helper()
 	var out []string
-	for range n {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	for try := 0; len(out) < n; try++ {
+		if try > 1000 {
+			t.Fatal("find a free port: none")
+		}
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
 		if err != nil {
-			t.Fatalf("find a free port: %v", err)
+			continue
 		}
 		defer l.Close() // all together, so that no port is found twice
 		out = append(out, l.Addr().String())
