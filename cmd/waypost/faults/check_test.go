@@ -1,0 +1,185 @@
+//go:build linux
+
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"waypost/agents/api"
+	"waypost/broker/audit"
+	"waypost/schemas"
+	"waypost/schemas/ledger"
+)
+
+// settleWithin is how long everything accepted may take to arrive after the last fault was mended.
+const settleWithin = 3 * time.Minute
+
+// check reads all histories. It is called when nothing is broken and nothing is being submitted.
+func (w *world) check() {
+	w.t.Helper()
+	all := w.history.all()
+	began := time.Now()
+	for i := range all {
+		w.arrived(&all[i])
+	}
+	w.t.Logf("all %d messages settled %v after the round", len(all), time.Since(began).Round(time.Millisecond))
+	for _, a := range w.agencies {
+		w.once(a, all)
+		w.ordered(a)
+	}
+	w.ledgerVerifies(all)
+}
+
+// arrived waits until the sender knows that a message was delivered. One whose consent went may have been stopped anywhere.
+func (w *world) arrived(m *message) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), settleWithin)
+	defer cancel()
+	state, hold := "unknown", ""
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if d, err := w.agency(m.from).client.Message(ctx, m.id); err == nil {
+			state, hold = d.State, d.Hold
+		}
+		if state == "delivered" || m.dead() && (state == "void" || state == "stopped" || state == "rejected") {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			w.t.Fatalf("%s (%s) from %s to %s is %q (hold %q) at its sender, %v after everything was mended\n%s", m.reference, m.id, m.from, m.to, state, hold, settleWithin, w.history.of(m.thread))
+		}
+	}
+}
+
+func (m *message) dead() bool { return m.withdrawn }
+
+// once looks into the folder of an agency's own system: what was accepted for it is there, and nothing is there twice.
+func (w *world) once(a *agency, all []message) {
+	w.t.Helper()
+	files, err := os.ReadDir(a.sink)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	type content struct {
+		Kind    schemas.Kind
+		ReplyTo string `json:"reply_to"`
+		Payload struct{ Reference string }
+	}
+	at := map[string]string{} // what it says it is → file
+	present := map[string]bool{}
+	for _, f := range files {
+		id, ok := strings.CutSuffix(f.Name(), ".json")
+		if !ok {
+			continue // being written when its writer died; swept at the next start
+		}
+		text, err := os.ReadFile(filepath.Join(a.sink, f.Name()))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var c content
+		if err := json.Unmarshal(text, &c); err != nil {
+			w.t.Errorf("%s: half a file in the folder: %s", a.id, id)
+			continue
+		}
+		present[id] = true
+		key := ""
+		switch c.Kind {
+		case schemas.KindReferral:
+			key = c.Payload.Reference
+		case schemas.KindReferralResponse:
+			key = "answer-" + c.ReplyTo
+		default:
+			continue
+		}
+		if other, twice := at[key]; twice {
+			w.t.Errorf("%s: %s is in the folder twice, as %s and as %s", a.id, key, other, id)
+		}
+		at[key] = id
+	}
+	dead := map[string]bool{}
+	for i := range all {
+		if all[i].dead() {
+			dead[all[i].thread] = true
+		}
+	}
+	for i := range all {
+		m := &all[i]
+		if m.to == a.id && !present[m.id] && !dead[m.thread] {
+			w.t.Errorf("%s was accepted as %s and is not in the folder of %s\n%s", m.reference, m.id, a.id, w.history.of(m.thread))
+		}
+	}
+}
+
+// ordered: no message twice in the inbox, and within a thread the numbers of a pair and lane rise.
+func (w *world) ordered(a *agency) {
+	w.t.Helper()
+	var inbox []api.Item
+	for before := int64(0); ; {
+		page, err := a.client.Inbox(w.t.Context(), false, 200, before)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		inbox = append(inbox, page...)
+		before = page[len(page)-1].N
+	}
+	type line struct {
+		from, thread string
+		lane         schemas.Lane
+	}
+	later, seen := map[line]uint64{}, map[string]bool{}
+	for _, it := range inbox { // newest first
+		if seen[it.ID] {
+			w.t.Errorf("%s: %s is in the inbox twice", a.id, it.ID)
+		}
+		seen[it.ID] = true
+		l := line{it.From, it.Thread, it.Lane}
+		if n, ok := later[l]; ok && it.Seq >= n {
+			w.t.Errorf("%s: number %d of %s came before number %d, in one thread\n%s", a.id, it.Seq, it.From, n, w.history.of(it.Thread))
+		}
+		later[l] = it.Seq
+	}
+}
+
+// ledgerVerifies reads the whole record until the notary has come as far as the messages. Every message that was delivered
+// must be in it.
+func (w *world) ledgerVerifies(all []message) {
+	w.t.Helper()
+	var problem string
+	ok := func(ctx context.Context) bool {
+		live, err := audit.Open(ctx, strings.Join(w.urls, ","), filepath.Join(w.dir, "network", "keys", "auditor.creds"), "")
+		if err != nil {
+			problem = err.Error()
+			return false
+		}
+		defer live.Close()
+		var findings []string
+		sum, err := ledger.Verify(ctx, live, ledger.Options{Root: w.authority.Root(), Quorum: 1, Found: func(f ledger.Finding) { findings = append(findings, f.Text()) }})
+		if err != nil {
+			problem = err.Error()
+			return false
+		}
+		problem = fmt.Sprintf("%d records; %s", sum.Records, strings.Join(findings, "; "))
+		return sum.Clean() && sum.Records >= int64(len(all)/2)
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	for !ok(ctx) {
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			w.t.Fatalf("the ledger does not verify: %s\n%s", problem, w.history.faults())
+		}
+	}
+	w.t.Logf("ledger: %s", problem)
+}
