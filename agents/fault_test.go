@@ -331,4 +331,9 @@ func TestClockAhead(t *testing.T) {
 	if !n.files(t)[a.ID] {
 		t.Error("delivered, and not in the folder")
 	}
+	var answer accepted
+	if code, pr := n.call(t, "POST", "/v1/inbox/"+a.ID+"/responses", []byte(`{"outcome":"accepted","where":"in the north"}`), &answer); code != http.StatusAccepted {
+		t.Fatalf("answered at once: %d %+v", code, pr)
+	}
+	n.waitState(t, answer.ID, "delivered")
 }

@@ -64,12 +64,7 @@ func (in *Intake) judge(tx *store.Tx, p *plan, replied bool) (code string, probl
 	}
 	// As it stood when it was sent, and still today: what arrives after the consent ran out is set aside for a person. What
 	// was sent under a certificate before it was renewed keeps it.
-	// A sender's clock may be ahead of ours ([envelope.MaxSkew]): a consent that was taken a minute ago by its clock holds now.
-	today := p.now
-	if today.Before(m.Sent) {
-		today = m.Sent
-	}
-	for _, at := range []time.Time{m.Sent, today} {
+	for _, at := range []time.Time{m.Sent, p.now} {
 		v := consent.Evaluate(held, m.Basis, use, at)
 		if v.Allowed {
 			for i := range held {

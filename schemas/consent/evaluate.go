@@ -82,7 +82,8 @@ func (v Verdict) Code() string {
 //   - it is not withdrawn, from everyone or from From or To alone
 //     (consent-withdrawn), and not stopped (consent-stopped);
 //   - at is before it was superseded (consent-superseded);
-//   - given ≤ at (consent-not-yet-valid) and at < expires (consent-expired);
+//   - given is not more than five minutes after at (consent-not-yet-valid), for
+//     the clocks of two agencies never agree, and at < expires (consent-expired);
 //   - From is its issuer, or is covered as a recipient (consent-foreign);
 //   - if From is covered but not the issuer, To is not the issuer and the use is
 //     no reply, it is passing on: then onward is named, or it is reconfirm and
@@ -153,7 +154,7 @@ func (h *Held) evaluate(use Use, at time.Time) (reasons []Reason) {
 	if !h.Superseded.IsZero() && !at.Before(h.Superseded) {
 		add(ReasonSuperseded, stamp(h.Superseded))
 	}
-	if at.Before(k.Given) {
+	if k.Given.After(at.Add(skew)) {
 		add(ReasonNotYetValid, stamp(k.Given))
 	}
 	if !at.Before(k.Expires) {

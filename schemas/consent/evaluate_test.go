@@ -31,7 +31,8 @@ func TestEvaluate(t *testing.T) {
 	}{
 		"covered":           {},
 		"at given":          {at: given},
-		"before given":      {at: given.Add(-time.Millisecond), want: []Reason{{ReasonNotYetValid, "2026-03-01T09:00:00Z"}}},
+		"clocks disagree":   {at: given.Add(-5 * time.Minute)},
+		"before given":      {at: given.Add(-5*time.Minute - time.Millisecond), want: []Reason{{ReasonNotYetValid, "2026-03-01T09:00:00Z"}}},
 		"last moment":       {at: given.AddDate(0, 3, 0).Add(-time.Millisecond)},
 		"at the end":        {at: given.AddDate(0, 3, 0), want: []Reason{{ReasonExpired, "2026-06-01T09:00:00Z"}}},
 		"purpose":           {change: func(_ *Certificate, u *Use) { u.Purposes = append(u.Purposes, schemas.PurposeProsecution) }, want: []Reason{{ReasonPurpose, "prosecution"}}},
@@ -277,7 +278,7 @@ func TestEvaluateNever(t *testing.T) {
 		}
 		expect(h.Withdrawn, ReasonWithdrawn)
 		expect(h.Stopped, ReasonStopped)
-		expect(at.Before(k.Given), ReasonNotYetValid)
+		expect(k.Given.Sub(at) > 5*time.Minute, ReasonNotYetValid)
 		expect(!at.Before(k.Expires), ReasonExpired)
 		expect(use.From.ID != c.Issuer && !covered(use.From), ReasonForeign)
 		expect(!covered(use.To), ReasonRecipient)

@@ -81,7 +81,7 @@ func oracle(certificates []Held, basis string, use Use, at time.Time) set {
 			ReasonWithdrawn:   h.Withdrawn || setOf(h.From)[use.From.ID] || setOf(h.From)[use.To.ID],
 			ReasonStopped:     h.Stopped,
 			ReasonSuperseded:  !h.Superseded.IsZero() && !at.Before(h.Superseded),
-			ReasonNotYetValid: at.Before(k.Given),
+			ReasonNotYetValid: k.Given.Sub(at) > 5*time.Minute,
 			ReasonExpired:     !at.Before(k.Expires),
 			ReasonForeign:     !isIssuer(use.From) && !oracleCovered(h.Certificate, use.From),
 			ReasonRecipient:   !isIssuer(use.To) && !oracleCovered(h.Certificate, use.To),

@@ -3,6 +3,8 @@ package consent
 import (
 	"slices"
 	"time"
+
+	"waypost/schemas/envelope"
 )
 
 // Held is a certificate and how it stands: what was said about it since it was issued.
@@ -22,6 +24,9 @@ type Reconfirmation struct {
 	By, To string
 	At     time.Time
 }
+
+// skew is how far the clock of whoever said something may be ahead, as for messages ([envelope.MaxSkew]).
+const skew = envelope.MaxSkew
 
 // ReconfirmedFor is how long asking again counts: one decision, not a new consent.
 const ReconfirmedFor = 7 * 24 * time.Hour
@@ -81,7 +86,7 @@ func Stand(c *Certificate, statements []*Statement, newer []*Certificate, party 
 func (h *Held) reconfirms(from, to string, at time.Time) bool {
 	for _, r := range h.Reconfirmed {
 		// A little ahead is one agency's clock against another's.
-		if r.By == from && r.To == to && !r.At.After(at.Add(5*time.Minute)) && at.Sub(r.At) <= ReconfirmedFor {
+		if r.By == from && r.To == to && !r.At.After(at.Add(skew)) && at.Sub(r.At) <= ReconfirmedFor {
 			return true
 		}
 	}

@@ -141,7 +141,7 @@ func oracleOne(h history, use Use, at time.Time, all []Party) set[string] {
 	})
 	unless(len(replaced) == 0, ReasonSuperseded)
 
-	unless(!at.Before(c.Consent.Given), ReasonNotYetValid)
+	unless(c.Consent.Given.Sub(at) <= 5*time.Minute, ReasonNotYetValid)
 	unless(at.Before(c.Consent.Expires), ReasonExpired)
 
 	// The issuer may send and be sent to like those that are covered; only it may without asking.
