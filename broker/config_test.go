@@ -54,6 +54,18 @@ func TestLoadConfig(t *testing.T) {
 		{name: "quota", text: "quotas: {per_pair: 0}\n", line: 1, col: 20, key: "quotas.per_pair", rule: "between"},
 		{name: "ledger", text: "ledger: {interval: 1ms}\n", line: 1, col: 20, key: "ledger.interval", rule: "between"},
 		{name: "retention", text: "retention:\n  after_receipt: 9000h\n", line: 2, col: 18, key: "retention.after_receipt", rule: "between"},
+		{name: "cluster", text: "cluster: {node: node-a, listen: '127.0.0.1:6222', routes: ['127.0.0.1:6223', '127.0.0.1:6224'], secret_file: rest.key}\n"},
+		{name: "cluster over TLS", text: "cluster: {node: node-a, listen: '0.0.0.0:6222', routes: ['b.example:6222', 'c.example:6222'], tls: {cert: cert.pem, key: key.pem, ca: cert.pem}}\nreplicas: 3\n"},
+		{name: "cluster and external", text: "external: {nats: 'nats://127.0.0.1:4222', creds: x.creds}\ncluster: {node: node-a}\n", line: 2, key: "cluster", rule: "does not go with"},
+		{name: "node with a dot", text: "cluster:\n  node: SECRET.VALUE\n", line: 2, col: 9, key: "cluster.node", rule: "small letters"},
+		{name: "node alone", text: "cluster: {node: node-a, listen: '127.0.0.1:6222'}\n", line: 1, key: "cluster.routes", rule: "no other node"},
+		{name: "anybody a node", text: "cluster: {node: node-a, listen: '127.0.0.1:6222', routes: ['127.0.0.1:6223']}\n", line: 1, key: "cluster", rule: "anybody"},
+		{name: "cluster without TLS", text: "cluster: {node: node-a, listen: '0.0.0.0:6222', routes: ['127.0.0.1:6223'], secret_file: rest.key}\n", line: 1, key: "cluster.listen", rule: "without TLS"},
+		{name: "route without a port", text: "cluster: {node: node-a, listen: '127.0.0.1:6222', routes: ['SECRET-VALUE'], secret_file: rest.key}\n", line: 1, key: "cluster.routes", rule: "host:port"},
+		{name: "cluster half TLS", text: "cluster: {node: node-a, listen: '127.0.0.1:6222', routes: ['127.0.0.1:6223'], tls: {cert: cert.pem}}\n", line: 1, key: "cluster.tls", rule: "needs"},
+		{name: "cluster secret readable", text: "cluster: {node: node-a, listen: '127.0.0.1:6222', routes: ['127.0.0.1:6223', '127.0.0.1:6224'], secret_file: open.pem}\n", line: 1, key: "cluster.secret_file", rule: "others may read"},
+		{name: "more copies than nodes", text: "cluster: {node: node-a, listen: '127.0.0.1:6222', routes: ['127.0.0.1:6223'], secret_file: rest.key}\n", line: 0, key: "replicas", rule: "at most 2"},
+		{name: "even copies", text: "replicas: 2\ncluster: {node: node-a, listen: '127.0.0.1:6222', routes: ['127.0.0.1:6223'], secret_file: rest.key}\n", line: 1, key: "replicas", rule: "at most 2"},
 		{name: "disk", text: "quotas: {disk: 1GiB}\n", line: 1, col: 16, key: "quotas.disk", rule: "four times"},
 		{name: "cipher", text: "at_rest: {cipher: rot13}\n", line: 1, col: 19, key: "at_rest.cipher", rule: "chacha20 or aes"},
 		{name: "external without creds", text: "external: {nats: 'nats://127.0.0.1:4222'}\n", line: 1, key: "external.creds", rule: "missing"},
@@ -105,13 +117,17 @@ func TestExample(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "broker"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []string{"broker.crt", "broker.key", "at-rest.key", "broker.creds"} {
+	cluster, err := os.ReadFile("../deploy/examples/broker-cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"broker.crt", "broker.key", "at-rest.key", "broker.creds", "node.crt", "node.key", "nodes.crt"} {
 		if err := os.WriteFile(filepath.Join(dir, f), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	full := strings.NewReplacer("\n#", "\n").Replace(string(text))
-	for name, s := range map[string]string{"as it is": string(text), "with everything": full} {
+	for name, s := range map[string]string{"as it is": string(text), "with everything": full, "cluster": string(cluster)} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(dir, "broker.yaml")
 			if err := os.WriteFile(file, []byte(s), 0o600); err != nil {

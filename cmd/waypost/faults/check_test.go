@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,15 +19,16 @@ import (
 )
 
 // settleWithin is how long everything accepted may take to arrive after the last fault was mended.
-const settleWithin = 3 * time.Minute
+const settleWithin = 2 * time.Minute
 
 // check reads all histories. It is called when nothing is broken and nothing is being submitted.
 func (w *world) check() {
 	w.t.Helper()
 	all := w.history.all()
 	began := time.Now()
+	dead := deadThreads(all)
 	for i := range all {
-		w.arrived(&all[i])
+		w.arrived(&all[i], dead[all[i].thread])
 	}
 	w.t.Logf("all %d messages settled %v after the round", len(all), time.Since(began).Round(time.Millisecond))
 	for _, a := range w.agencies {
@@ -36,8 +38,9 @@ func (w *world) check() {
 	w.ledgerVerifies(all)
 }
 
-// arrived waits until the sender knows that a message was delivered. One whose consent went may have been stopped anywhere.
-func (w *world) arrived(m *message) {
+// arrived waits until the sender knows that a message was delivered. One whose consent went may have been stopped anywhere,
+// and that is known too.
+func (w *world) arrived(m *message, dead bool) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), settleWithin)
 	defer cancel()
@@ -48,7 +51,7 @@ func (w *world) arrived(m *message) {
 		if d, err := w.agency(m.from).client.Message(ctx, m.id); err == nil {
 			state, hold = d.State, d.Hold
 		}
-		if state == "delivered" || m.dead() && (state == "void" || state == "stopped" || state == "rejected") {
+		if state == "delivered" || dead && slices.Contains([]string{"void", "stopped", "rejected", "quarantined"}, state) {
 			return
 		}
 		select {
@@ -59,7 +62,16 @@ func (w *world) arrived(m *message) {
 	}
 }
 
-func (m *message) dead() bool { return m.withdrawn }
+// deadThreads are those whose consent was withdrawn, or is being.
+func deadThreads(all []message) map[string]bool {
+	dead := map[string]bool{}
+	for i := range all {
+		if all[i].withdrawn {
+			dead[all[i].thread] = true
+		}
+	}
+	return dead
+}
 
 // once looks into the folder of an agency's own system: what was accepted for it is there, and nothing is there twice.
 func (w *world) once(a *agency, all []message) {
@@ -104,12 +116,7 @@ func (w *world) once(a *agency, all []message) {
 		}
 		at[key] = id
 	}
-	dead := map[string]bool{}
-	for i := range all {
-		if all[i].dead() {
-			dead[all[i].thread] = true
-		}
-	}
+	dead := deadThreads(all)
 	for i := range all {
 		m := &all[i]
 		if m.to == a.id && !present[m.id] && !dead[m.thread] {

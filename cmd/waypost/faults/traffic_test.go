@@ -53,8 +53,6 @@ func (w *world) again(ctx context.Context, what string, call func(context.Contex
 		switch {
 		case err == nil:
 			return nil
-		case errors.As(err, &p) && p.Code == "no-recipient-key":
-			// A clock that is behind says that a key that was made a minute ago is not valid yet: refused, and not lost.
 		case errors.As(err, &p) && p.Status < 500 && p.Status != http.StatusTooManyRequests:
 			return fmt.Errorf("%s: %w", what, err)
 		}
