@@ -124,16 +124,19 @@ func makeRoom(ctx context.Context, js jetstream.JetStream, m *Manifest) (done ma
 	return done, nil
 }
 
-// lookAt waits for a cluster that is still electing.
+// lookAt looks for a stream. It waits for a cluster that is still electing.
 func lookAt(ctx context.Context, js jetstream.JetStream, name string) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
 	for {
-		ask, stop := context.WithTimeout(ctx, 5*time.Second)
+		ask, stop := context.WithTimeout(ctx, 2*time.Second)
 		s, err := js.Stream(ask, name)
 		stop()
 		if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
 			return s, err
+		}
+		if last := js.Conn().LastError(); errors.Is(last, nats.ErrPermissionViolation) {
+			return nil, &network.Hinted{Err: errors.New("restore: these credentials may not"), Advice: "use keys/restorer.creds of the network's folder"}
 		}
 		select {
 		case <-time.After(leaderEvery):

@@ -32,7 +32,9 @@ type apiError struct {
 	Description string `json:"description"`
 }
 
-func (e *apiError) Error() string { return fmt.Sprintf("JetStream answered %d: %s", e.ErrCode, e.Description) }
+func (e *apiError) Error() string {
+	return fmt.Sprintf("JetStream answered %d: %s", e.ErrCode, e.Description)
+}
 
 // streamState is what of a stream's state is compared.
 type streamState struct {
