@@ -27,6 +27,8 @@ type Broker struct {
 	once  sync.Once // Run is called once
 
 	noNotary bool
+	restore  bool
+	waiting  chan struct{} // closed when there is nothing but to wait for a restore
 
 	ledger chan struct{} // closed when this node's part in the ledger is done for the first time
 
@@ -45,6 +47,10 @@ type Option func(*Broker)
 // WithoutNotary leaves the ledger to another process. Without any notary nothing is recorded, and agents raise an alarm.
 func WithoutNotary() Option { return func(b *Broker) { b.noNotary = true } }
 
+// WithRestore makes a broker without streams wait until `waypost broker restore` has made them, instead of making empty
+// ones. With a ledger in place it changes nothing.
+func WithRestore() Option { return func(b *Broker) { b.restore = true } }
+
 // WithLogger sets where the broker logs; slog.Default otherwise.
 func WithLogger(l *slog.Logger) Option { return func(b *Broker) { b.log = l } }
 
@@ -54,7 +60,7 @@ func New(cfg *Config, options ...Option) (*Broker, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: *cfg, log: slog.Default(), ready: make(chan struct{}), ledger: make(chan struct{}), moved: make(chan struct{})}
+	b := &Broker{cfg: *cfg, log: slog.Default(), ready: make(chan struct{}), ledger: make(chan struct{}), waiting: make(chan struct{}), moved: make(chan struct{})}
 	for _, o := range options {
 		o(b)
 	}
@@ -75,6 +81,9 @@ func New(cfg *Config, options ...Option) (*Broker, error) {
 // Ready is closed when agencies can connect: the server listens and streams, bucket and the consumers of the stored
 // directory are made and checked.
 func (b *Broker) Ready() <-chan struct{} { return b.ready }
+
+// Waiting is closed when a broker made WithRestore listens and waits for the restore. Without a need to wait it never is.
+func (b *Broker) Waiting() <-chan struct{} { return b.waiting }
 
 // URL is where agencies connect. With port 0 in the configuration it is known when Ready is closed.
 func (b *Broker) URL() string {
@@ -171,6 +180,11 @@ const ledgerWait = 15 * time.Second
 
 // serve provisions and then keeps the consumers in step with the directory until ctx ends or the server stops.
 func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct{}) error {
+	if b.restore {
+		if err := b.awaitRestore(ctx, nc, stopped); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
 	if err := b.provision(ctx, nc, stopped); err != nil || ctx.Err() != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (b *Broker) provision(ctx context.Context, nc *nats.Conn, stopped <-chan st
 	said := time.Now()
 	for {
 		err := Provision(ctx, nc, &b.cfg)
-		if err == nil || !cluster || errors.Is(err, errOtherwise) || errors.Is(err, notary.ErrOtherwise) {
+		if err == nil || !cluster || errors.Is(err, errOtherwise) || errors.Is(err, notary.ErrOtherwise) || errors.Is(err, notary.ErrNewer) || errors.Is(err, notary.ErrOlder) {
 			return err
 		}
 		if time.Since(said) > 5*time.Second {

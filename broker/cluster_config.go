@@ -48,6 +48,9 @@ func (c *Config) replicas() int {
 	return 1
 }
 
+// Copies is how many nodes keep each stream of a broker with this configuration.
+func (c *Config) Copies() int { return c.replicas() }
+
 func (c *Config) checkCluster() error {
 	k := &c.Cluster
 	if !k.on() {

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"waypost/broker/network"
 	"waypost/broker/notary"
 	"waypost/schemas"
 	"waypost/schemas/directory"
@@ -49,6 +50,7 @@ func streamConfig(l schemas.Lane, cfg *Config) jetstream.StreamConfig {
 		MaxMsgsPerSubject: cfg.Quotas.PerPair, MaxBytes: int64(cfg.Quotas.StreamBytes), MaxMsgs: -1, MaxConsumers: -1,
 		MaxMsgSize: envelope.MaxEnvelope + headerRoom,
 		Duplicates: 2 * time.Minute, AllowAtomicPublish: true,
+		Metadata: notary.StreamMetadata(),
 		// AllowDirect stays off: a direct get would be a second way to read, past the consumers.
 	}
 }
@@ -57,6 +59,7 @@ func bucketConfig(cfg *Config) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket: Bucket, Description: "the signed directory", History: 64, Storage: jetstream.FileStorage, Replicas: cfg.replicas(),
 		MaxBytes: int64(cfg.Quotas.StreamBytes), MaxValueSize: directory.MaxHead + headerRoom,
+		Metadata: notary.StreamMetadata(),
 	}
 }
 
@@ -78,6 +81,9 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
 	if err != nil {
 		return fmt.Errorf("provision broker: %w", err)
 	}
+	if err := checkVersions(ctx, js); err != nil {
+		return err
+	}
 	for _, l := range schemas.Lanes() {
 		want := streamConfig(l, cfg)
 		s, err := js.CreateOrUpdateStream(ctx, want)
@@ -95,7 +101,7 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
 	if _, err := js.CreateOrUpdateKeyValue(ctx, want); err != nil {
 		return fmt.Errorf("provision bucket %s: %w", Bucket, err)
 	}
-	s, err := js.Stream(ctx, "KV_"+Bucket)
+	s, err := js.Stream(ctx, streamDirectory)
 	if err != nil {
 		return fmt.Errorf("provision bucket %s: %w", Bucket, err)
 	}
@@ -105,6 +111,36 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
 	}
 	return nil
 }
+
+// checkVersions looks at all streams that are there before any of them is changed: an older program must not bring what a
+// newer one made to what it knows.
+func checkVersions(ctx context.Context, js jetstream.JetStream) error {
+	for _, name := range streamNames() {
+		s, err := js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("open stream %s: %w", name, err)
+		}
+		err = notary.CheckVersion(name, s.CachedInfo().Config.Metadata)
+		if errors.Is(err, notary.ErrNewer) {
+			return &network.Hinted{Err: err, Advice: "run the newer waypost again; to go back, restore a backup that this version made into an empty folder (`waypost broker restore`)"}
+		}
+		if err != nil {
+			return &network.Hinted{Err: err, Advice: "there is no way from it to this version: begin with an empty data folder"}
+		}
+	}
+	return nil
+}
+
+// streamNames are the streams of a broker, in the order in which the ledger depends on them (see Backup).
+func streamNames() []string {
+	return []string{notary.StreamCheckpoints, notary.StreamLedger, StreamReceipt, StreamUrgent, StreamRoutine, streamDirectory}
+}
+
+// streamDirectory is the stream of the bucket.
+const streamDirectory = "KV_" + Bucket
 
 // errOtherwise: what the server has is not what was asked for. Asking again does not help.
 var errOtherwise = errors.New("the server made it differently")

@@ -95,6 +95,20 @@ func Connect(url, ca string, bundle *network.Bundle) (*Asking, func(), error) {
 	return a, func() { a.Conn.Close(); a.System.Close() }, nil
 }
 
+// ConnectRestorer connects with the restorer's credentials, which are the administrators' (keys/restorer.creds of the
+// network's folder), not the broker's.
+func ConnectRestorer(url, ca, creds string) (*nats.Conn, error) {
+	o := []nats.Option{nats.UserCredentials(creds), nats.CustomInboxPrefix("_INBOX_restorer"), nats.Name("waypost restore"), nats.NoReconnect(), nats.Timeout(5 * time.Second)}
+	if ca != "" {
+		o = append(o, nats.RootCAs(ca))
+	}
+	nc, err := nats.Connect(url, o...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to broker: %w", err)
+	}
+	return nc, nil
+}
+
 // ReadStatus asks everybody who is there. What cannot be learned is a problem in the status, not an error: half an answer
 // is worth most when something is broken. The error says that nothing answered at all.
 func (a *Asking) ReadStatus(ctx context.Context) (*Status, error) {

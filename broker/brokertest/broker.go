@@ -9,7 +9,9 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -113,25 +115,37 @@ func Start(t testing.TB, opts ...Option) *Broker {
 
 func (b *Broker) start(t testing.TB) {
 	t.Helper()
-	run, err := broker.New(&b.cfg, append([]broker.Option{broker.WithLogger(b.log)}, b.opts...)...)
+	b.launch(t)
+	b.ready(t)
+}
+
+func (b *Broker) launch(t testing.TB, opts ...broker.Option) {
+	t.Helper()
+	run, err := broker.New(&b.cfg, slices.Concat([]broker.Option{broker.WithLogger(b.log)}, b.opts, opts)...)
 	if err != nil {
 		t.Fatalf("make broker: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run.Run(ctx) }()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.run, b.cancel, b.done = run, cancel, done
+}
+
+func (b *Broker) ready(t testing.TB) {
+	t.Helper()
 	select {
-	case <-run.Ready():
-	case err := <-done:
-		cancel()
+	case <-b.run.Ready():
+	case err := <-b.done:
+		b.done <- err
 		t.Fatalf("start broker: %v", err)
 	case <-time.After(wait):
-		cancel()
 		t.Fatal("start broker: not ready")
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.run, b.cancel, b.done, b.url = run, cancel, done, run.URL()
+	b.url = b.run.URL()
 	// The same port after a restart: agents have only the address in their grant.
 	b.cfg.Listen = hostPort(b.url)
 }
@@ -181,6 +195,74 @@ func (b *Broker) Restart(t testing.TB) {
 			t.Fatal("restart broker: administrator does not reconnect")
 		}
 	}
+}
+
+// Wipe deletes the data folder of a broker that is down.
+func (b *Broker) Wipe(t testing.TB) {
+	t.Helper()
+	if err := os.RemoveAll(b.cfg.Data); err != nil {
+		t.Fatalf("wipe broker: %v", err)
+	}
+}
+
+// AwaitRestore starts the broker, which is down, on the same port so that it waits for a restore. The function returned
+// waits until it serves.
+func (b *Broker) AwaitRestore(t testing.TB) (ready func()) {
+	t.Helper()
+	b.launch(t, broker.WithRestore())
+	select {
+	case <-b.run.Waiting():
+	case err := <-b.done:
+		b.done <- err
+		t.Fatalf("start broker for a restore: %v", err)
+	case <-time.After(wait):
+		t.Fatal("start broker for a restore: it does not wait")
+	}
+	return func() { t.Helper(); b.ready(t) }
+}
+
+// Backup makes a backup in a new folder below the test's.
+func (b *Broker) Backup(t testing.TB) (dir string) {
+	t.Helper()
+	return backup(t, b.Authority, b.URL())
+}
+
+func backup(t testing.TB, a *network.Authority, url string) (dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "backup")
+	bundle, err := network.ReadBundle(a.BrokerBundle())
+	if err != nil {
+		t.Fatalf("back up: %v", err)
+	}
+	asking, closing, err := broker.Connect(url, "", bundle)
+	if err != nil {
+		t.Fatalf("back up: %v", err)
+	}
+	defer closing()
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	if _, err := broker.Backup(ctx, asking.Conn, bundle, dir); err != nil {
+		t.Fatalf("back up: %v", err)
+	}
+	return dir
+}
+
+// Restore restores a backup with the restorer's credentials.
+func (b *Broker) Restore(t testing.TB, dir string) (*broker.Restored, error) {
+	t.Helper()
+	return restore(t, b.Authority, b.URL(), dir, 1)
+}
+
+func restore(t testing.TB, a *network.Authority, url, dir string, replicas int) (*broker.Restored, error) {
+	t.Helper()
+	nc, err := broker.ConnectRestorer(url, "", filepath.Join(a.Dir(), "keys", "restorer.creds"))
+	if err != nil {
+		t.Fatalf("connect restorer: %v", err)
+	}
+	defer nc.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	return broker.Restore(ctx, nc, dir, a.RootKey(), replicas)
 }
 
 // URL is the broker's own address, past the proxy; Addr is its host and port.

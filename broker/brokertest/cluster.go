@@ -113,10 +113,10 @@ func Ports(t testing.TB, n int) []string {
 	return out
 }
 
-func (c *Cluster) launch(t testing.TB, i int) {
+func (c *Cluster) launch(t testing.TB, i int, opts ...broker.Option) {
 	t.Helper()
 	n := c.nodes[i]
-	run, err := broker.New(&n.cfg, broker.WithLogger(c.log.With("node", n.cfg.Cluster.Node)))
+	run, err := broker.New(&n.cfg, append(opts, broker.WithLogger(c.log.With("node", n.cfg.Cluster.Node)))...)
 	if err != nil {
 		t.Fatalf("make node %d: %v", i, err)
 	}
@@ -145,6 +145,36 @@ func (c *Cluster) Ready(t testing.TB, i int) {
 func (c *Cluster) Start(t testing.TB, i int) {
 	t.Helper()
 	c.launch(t, i)
+}
+
+// AwaitRestore starts all nodes so that they wait for a restore; Ready waits until one serves.
+func (c *Cluster) AwaitRestore(t testing.TB) {
+	t.Helper()
+	for i := range c.nodes {
+		c.launch(t, i, broker.WithRestore())
+	}
+	for i, n := range c.nodes {
+		select {
+		case <-n.run.Waiting():
+		case err := <-n.done:
+			n.done <- err
+			t.Fatalf("start node %d for a restore: %v", i, err)
+		case <-time.After(2 * wait):
+			t.Fatalf("start node %d for a restore: it does not wait", i)
+		}
+	}
+}
+
+// Backup makes a backup through a node, in a new folder below the test's; Restore restores one through a node.
+func (c *Cluster) Backup(t testing.TB, i int) (dir string) {
+	t.Helper()
+	return backup(t, c.Authority, c.URL(i))
+}
+
+// Restore is described at Backup.
+func (c *Cluster) Restore(t testing.TB, i int, dir string) (*broker.Restored, error) {
+	t.Helper()
+	return restore(t, c.Authority, c.URL(i), dir, 3)
 }
 
 // Stop shuts a node down and waits until it has let go of ports and folder. It does nothing if it is down.

@@ -4,7 +4,8 @@
 // Everything is in one folder, so that an administrator can keep it on an encrypted stick and prepare changes offline:
 //
 //	network.yaml      what people may edit: name, broker addresses, lifetime of the directory head
-//	keys/             private keys, 0600: root.key, operator.nk, network.nk, agency.nk, admin.creds, system.creds, auditor.creds
+//	keys/             private keys, 0600: root.key, operator.nk, network.nk, agency.nk, admin.creds, system.creds, auditor.creds,
+//	                  restorer.creds
 //	jwt/              what NATS must know: operator.jwt, system.jwt, network.jwt, auditor.jwt, agencies/<id>.jwt
 //	directory/        the signed notes exactly as they are published; the head is the commit point
 //	broker/           the bundle a broker needs, and no more; safe to copy to the broker's machine. The ledger's key, log.key,

@@ -25,7 +25,7 @@ import (
 // `$KV.DIRECTORY.head`; both were tried and worked. In its own account a reply subject reaches nothing but itself.
 // The second gain: an agency cannot hear another's inbox even if a permission were wrong.
 
-// writeClaims writes the operator's and the network account's claims and the users of the broker and the administrator.
+// writeClaims writes the operator's and the network account's claims and the users of the broker, the administrator and the restorer.
 func (k *keyring) writeClaims() error {
 	op := jwt.NewOperatorClaims(publicKey(k.operator))
 	op.Name = k.name
@@ -46,6 +46,7 @@ func (k *keyring) writeClaims() error {
 		perm jwt.Permissions
 	}{
 		"keys/admin.creds":    {"administrator", adminPermissions()},
+		"keys/restorer.creds": {"restorer", restorerPermissions()},
 		"broker/broker.creds": {"broker", brokerPermissions()},
 	} {
 		creds, err := issueUser(k.network, account, user.name, user.perm)

@@ -86,12 +86,12 @@ func allow(pub, sub []string) jwt.Permissions {
 
 // brokerPermissions: the broker makes streams and consumers, watches the directory, and keeps the ledger: it appends records
 // and checkpoints, answers agencies' requests for proofs, and deletes single messages of the mail streams when their time is
-// over. It may not publish mail nor write the directory, so that its credentials forge nothing; it has the disk anyway. It
+// over. It may copy the streams for a backup. It may not publish mail nor write the directory, so that its credentials forge nothing; it has the disk anyway. It
 // may neither delete, empty, change nor replace the ledger's streams once they are made.
 func brokerPermissions() jwt.Permissions {
 	pub := []string{"$JS.API.INFO", "$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
 		"$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.GET.>", "$JS.ACK." + directoryStream + ".>", "$JS.FC.>",
-		"ledger.>", "checkpoint.>"}
+		"ledger.>", "checkpoint.>", "$JS.API.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>"}
 	for _, s := range mailStreams {
 		pub = append(pub, "$JS.API.STREAM.MSG.DELETE."+s)
 	}
@@ -99,6 +99,17 @@ func brokerPermissions() jwt.Permissions {
 	p.Pub.Deny = []string{"$JS.API.STREAM.UPDATE." + ledgerStream, "$JS.API.STREAM.UPDATE." + checkpointStream}
 	p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: time.Minute}
 	return p
+}
+
+// restorerPermissions: make the broker's streams from a backup, and delete empty ones for it. These are the rights that the
+// broker's own credentials must not have, because whoever has them can put another ledger in place of the one that is there;
+// so they are the administrators', who sign that it was restored.
+func restorerPermissions() jwt.Permissions {
+	pub := []string{"$JS.API.STREAM.INFO.*", "$JS.API.DIRECT.GET." + ledgerStream, ledgerGet + ".>", "$JS.SNAPSHOT.RESTORE.>"}
+	for _, s := range append([]string{ledgerStream, checkpointStream, directoryStream}, mailStreams...) {
+		pub = append(pub, "$JS.API.STREAM.RESTORE."+s, "$JS.API.STREAM.DELETE."+s)
+	}
+	return allow(pub, []string{"_INBOX_restorer.>"})
 }
 
 // auditorPermissions: read the ledger, its checkpoints and the directory, nothing else. No consumer, which could be told to

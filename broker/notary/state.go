@@ -67,3 +67,19 @@ func ReadState(ctx context.Context, js jetstream.JetStream) (*State, error) {
 	st.Signed, st.SignedAt = uint64(cp.Size), m.Time //nolint:gosec // not negative
 	return st, nil
 }
+
+// ReadRoot computes the root hash of the first n records, base64, from what the stream holds; of all that are there when
+// there are fewer. js needs to read the ledger.
+func ReadRoot(ctx context.Context, js jetstream.JetStream, n uint64) (records uint64, root string, err error) {
+	s, err := js.Stream(ctx, StreamLedger)
+	if err != nil {
+		return 0, "", fmt.Errorf("read ledger: %w", err)
+	}
+	n = min(n, s.CachedInfo().State.LastSeq)
+	b := &book{js: js, stream: s}
+	tree, err := ledger.Resume(int64(n), b.hashes(ctx)) //nolint:gosec // a count
+	if err != nil {
+		return 0, "", fmt.Errorf("read hashes of ledger: %w", err)
+	}
+	return n, tree.Root().String(), nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +24,36 @@ const (
 	PositionsHeader = "Waypost-Positions"
 )
 
+// VersionKey names, in the metadata of every stream of a broker, the layout that it is written in; Version is the one that
+// this program writes and reads. A program that does not know a layout must not touch what is in it.
+const (
+	VersionKey = "waypost-version"
+	Version    = 1
+)
+
+// What CheckVersion finds.
+var (
+	ErrNewer = errors.New("the streams were written by a newer version of waypost")
+	ErrOlder = errors.New("the streams were written by an unreleased version of waypost")
+)
+
+// StreamMetadata marks a stream as written in this program's layout.
+func StreamMetadata() map[string]string { return map[string]string{VersionKey: strconv.Itoa(Version)} }
+
+// CheckVersion refuses a stream of another layout than this program's; the error names both.
+func CheckVersion(name string, metadata map[string]string) error {
+	v, err := strconv.Atoi(metadata[VersionKey])
+	switch {
+	case err != nil:
+		return fmt.Errorf("open stream %s: it has no version, this program writes %d: %w", name, Version, ErrOlder)
+	case v > Version:
+		return fmt.Errorf("open stream %s: version %d, this program knows %d: %w", name, v, Version, ErrNewer)
+	case v < Version:
+		return fmt.Errorf("open stream %s: version %d, this program writes %d: %w", name, v, Version, ErrOlder)
+	}
+	return nil
+}
+
 // headerRoom is what the headers of a record take: 63 hashes in base64, positions, and those of JetStream.
 const headerRoom = 8 << 10
 
@@ -38,6 +69,7 @@ func ledgerConfig(replicas int, maxBytes int64) jetstream.StreamConfig {
 		Discard: jetstream.DiscardNew, MaxBytes: maxBytes, MaxMsgs: -1, MaxConsumers: -1, MaxMsgsPerSubject: -1,
 		MaxMsgSize: ledger.MaxRecord + headerRoom,
 		DenyDelete: true, DenyPurge: true, AllowDirect: true, AllowAtomicPublish: true,
+		Metadata:   StreamMetadata(),
 		Duplicates: time.Second, // nothing here relies on it: the expected last sequence decides
 	}
 }
@@ -50,6 +82,7 @@ func checkpointsConfig(replicas int, maxBytes int64) jetstream.StreamConfig {
 		Discard: jetstream.DiscardOld, MaxBytes: min(1<<30, max(maxBytes/8, 8<<20)), MaxMsgs: -1, MaxConsumers: -1, MaxMsgsPerSubject: checkpointsKept,
 		MaxMsgSize: ledger.MaxCheckpoint + headerRoom,
 		DenyDelete: true, DenyPurge: true, AllowDirect: true, Duplicates: time.Second,
+		Metadata: StreamMetadata(),
 	}
 }
 
@@ -68,6 +101,9 @@ func Provision(ctx context.Context, js jetstream.JetStream, replicas int, maxByt
 			return fmt.Errorf("provision stream %s: %w", want.Name, err)
 		}
 		got := s.CachedInfo().Config
+		if err := CheckVersion(want.Name, got.Metadata); err != nil {
+			return err
+		}
 		switch {
 		case !got.DenyDelete || !got.DenyPurge:
 			err = errors.New("messages can be deleted from it")

@@ -12,7 +12,7 @@ import (
 )
 
 func newBrokerCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "broker", Short: "The middle: store and forward what it cannot read"}, newBrokerRunCommand(), newBrokerStatusCommand())
+	return group(&cobra.Command{Use: "broker", Short: "The middle: store and forward what it cannot read"}, newBrokerRunCommand(), newBrokerStatusCommand(), newBrokerBackupCommand(), newBrokerRestoreCommand())
 }
 
 func newBrokerRunCommand() *cobra.Command {
@@ -20,7 +20,7 @@ func newBrokerRunCommand() *cobra.Command {
 		config, level                              string
 		listen, data, bundle, cert, key, websocket string
 		natsURL, creds, ca                         string
-		asJSON                                     bool
+		asJSON, restore                            bool
 	)
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run a broker, or provision an existing NATS and keep its consumers in step",
@@ -45,7 +45,11 @@ func newBrokerRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := broker.New(cfg, broker.WithLogger(log))
+			options := []broker.Option{broker.WithLogger(log)}
+			if restore {
+				options = append(options, broker.WithRestore())
+			}
+			b, err := broker.New(cfg, options...)
 			if err != nil {
 				return err
 			}
@@ -71,6 +75,7 @@ func newBrokerRunCommand() *cobra.Command {
 	f.StringVar(&natsURL, "nats", "", "provision this NATS instead of starting one")
 	f.StringVar(&creds, "creds", "", "credentials `file` for --nats")
 	f.StringVar(&ca, "ca", "", "PEM `file` with the CA of --nats")
+	f.BoolVar(&restore, "restore", false, "without streams, wait for \"waypost broker restore\" instead of making empty ones")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&asJSON, "log-json", false, "log JSON lines")
 	return cmd

@@ -15,12 +15,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"waypost/broker"
-	"waypost/broker/network"
 	"waypost/schemas"
 )
 
 func newBrokerStatusCommand() *cobra.Command {
-	var config, bundle, url, ca string
+	var r runningBroker
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show nodes, streams, ledger, directory, and what waits for whom",
@@ -29,30 +28,13 @@ func newBrokerStatusCommand() *cobra.Command {
 		Example: "  waypost broker status --config broker.yaml\n  waypost broker status --bundle network/broker --url tls://broker.example:4222",
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := broker.LoadConfigWith(config, environment(cmd.Context()), func(c *broker.Config) {
-				if bundle != "" {
-					c.Bundle = bundle
-				}
-			})
+			_, b, err := r.load(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if url == "" {
-				url = cfg.External.NATS
-			}
-			if url == "" {
-				url = localURL(cfg)
-			}
-			if ca == "" {
-				ca = cfg.External.CA
-			}
-			b, err := network.ReadBundle(cfg.Bundle)
+			asking, closing, err := broker.Connect(r.url, r.ca, b)
 			if err != nil {
-				return err
-			}
-			asking, closing, err := broker.Connect(url, ca, b)
-			if err != nil {
-				return hintedError{err, "is the broker running there? name another node with --url"}
+				return hintedError{err, brokerThere}
 			}
 			defer closing()
 			ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
@@ -73,12 +55,8 @@ func newBrokerStatusCommand() *cobra.Command {
 			return err
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&config, "config", "", "the broker's configuration `file`")
-	f.StringVar(&bundle, "bundle", "", "the network authority's broker/ `folder`, or a copy of it")
-	f.StringVar(&url, "url", "", "address of a node (default: this machine's, as in the configuration)")
-	f.StringVar(&ca, "ca", "", "PEM `file` with the broker's CA")
-	f.BoolVar(&asJSON, "json", false, "print one JSON object")
+	r.bind(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }
 
