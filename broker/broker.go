@@ -39,6 +39,10 @@ type Broker struct {
 	version uint64 // of the directory that consumers were last made from
 	view    *directory.View
 	moved   chan struct{} // closed and replaced when version moves
+
+	health      string // address of the health listener
+	asking      *Asking
+	provisioned bool
 }
 
 // Option changes how a Broker is made.
@@ -108,9 +112,9 @@ func (b *Broker) Run(ctx context.Context) (err error) {
 	err = errors.New("run broker: it ran before")
 	b.once.Do(func() {
 		if b.opts == nil {
-			err = b.runExternal(ctx)
+			err = b.withHealth(ctx, b.runExternal)
 		} else {
-			err = b.runEmbedded(ctx)
+			err = b.withHealth(ctx, b.runEmbedded)
 		}
 	})
 	return err
@@ -154,6 +158,11 @@ func (b *Broker) runEmbedded(ctx context.Context) error {
 		return fmt.Errorf("connect to own server: %w", err)
 	}
 	defer nc.Close()
+	system, closing := b.monitor(ctx, "", b.bundle.Monitor, nats.InProcessServer(s))
+	defer closing()
+	if err := b.listens(nc, system); err != nil {
+		return err
+	}
 	if err := b.serve(ctx, nc, stopped); err != nil {
 		return err
 	}
@@ -172,6 +181,11 @@ func (b *Broker) runExternal(ctx context.Context) error {
 	}
 	defer nc.Close()
 	b.checkSync(ctx, nc)
+	system, closing := b.monitor(ctx, b.cfg.External.NATS, b.systemCreds(), b.rootCAs())
+	defer closing()
+	if err := b.listens(nc, system); err != nil {
+		return err
+	}
 	return b.serve(ctx, nc, make(chan struct{}))
 }
 
@@ -188,6 +202,7 @@ func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct
 	if err := b.provision(ctx, nc, stopped); err != nil || ctx.Err() != nil {
 		return err
 	}
+	b.setProvisioned()
 	r, err := newReconciler(b, nc)
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ type Config struct {
 	AtRest    AtRest    `yaml:"at_rest" envPrefix:"AT_REST_"`
 	External  External  `yaml:"external" envPrefix:"EXTERNAL_"`
 	Cluster   Cluster   `yaml:"cluster" envPrefix:"CLUSTER_"`
+	Health    Health    `yaml:"health" envPrefix:"HEALTH_"`
 
 	Replicas int `yaml:"replicas" env:"REPLICAS"` // of every stream; 0 means 1 alone and 3 in a cluster
 
@@ -157,7 +158,7 @@ func LoadConfigWith(path string, environment map[string]string, override func(*C
 }
 
 func (c *Config) resolve(dir string) {
-	for _, p := range append(c.Cluster.files(), &c.Data, &c.Bundle, &c.TLS.Cert, &c.TLS.Key, &c.AtRest.KeyFile, &c.External.Creds, &c.External.CA, &c.External.SystemCreds) {
+	for _, p := range append(c.Cluster.files(), &c.Data, &c.Bundle, &c.TLS.Cert, &c.TLS.Key, &c.AtRest.KeyFile, &c.External.Creds, &c.External.CA, &c.External.SystemCreds, &c.Health.TokenFile) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
@@ -190,10 +191,13 @@ func (c *Config) Check() error {
 	if err := c.checkCluster(); err != nil {
 		return err
 	}
+	if err := c.checkHealth(); err != nil {
+		return err
+	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return c.wrong("tls", "needs both cert and key", "")
 	}
-	for key, p := range map[string]string{"tls.cert": c.TLS.Cert, "tls.key": c.TLS.Key, "at_rest.key_file": c.AtRest.KeyFile} {
+	for key, p := range map[string]string{"tls.cert": c.TLS.Cert, "tls.key": c.TLS.Key, "at_rest.key_file": c.AtRest.KeyFile, "health.token_file": c.Health.TokenFile} {
 		if p == "" {
 			continue
 		}

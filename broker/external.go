@@ -13,11 +13,7 @@ import (
 // either way, because whoever operates that NATS decides.
 func (b *Broker) checkSync(ctx context.Context, nc *nats.Conn) {
 	const advice = "set `jetstream { sync_interval: always }` there: without it, power loss can lose what agencies were told is stored"
-	creds := b.bundle.Monitor
-	if b.cfg.External.SystemCreds != "" {
-		creds = b.cfg.External.SystemCreds
-	}
-	sys, err := nats.Connect(nc.ConnectedUrl(), nats.UserCredentials(creds), nats.Name("waypost broker, sync check"), nats.NoReconnect(), nats.CustomInboxPrefix("_INBOX_monitor"), b.rootCAs())
+	sys, err := nats.Connect(nc.ConnectedUrl(), nats.UserCredentials(b.systemCreds()), nats.Name("waypost broker, sync check"), nats.NoReconnect(), nats.CustomInboxPrefix("_INBOX_monitor"), b.rootCAs())
 	if err != nil {
 		b.log.WarnContext(ctx, "whether the external NATS syncs before it acknowledges is not known", "hint", advice, "err", err)
 		return
@@ -40,6 +36,14 @@ func (b *Broker) checkSync(ctx context.Context, nc *nats.Conn) {
 	if err := json.Unmarshal(m.Data, &answer); err != nil || !answer.Data.Config.SyncAlways {
 		b.log.WarnContext(ctx, "the external NATS acknowledges before it has synced", "hint", advice)
 	}
+}
+
+// systemCreds are of a user that may ask an external NATS how it is.
+func (b *Broker) systemCreds() string {
+	if b.cfg.External.SystemCreds != "" {
+		return b.cfg.External.SystemCreds
+	}
+	return b.bundle.Monitor
 }
 
 func (b *Broker) rootCAs() nats.Option {

@@ -61,6 +61,8 @@ type AgencyStatus struct {
 	Connections int                     `json:"connections"`
 	Waiting     map[schemas.Lane]uint64 `json:"waiting"`   // stored for it and not yet collected
 	Unsettled   map[schemas.Lane]int    `json:"unsettled"` // collected and not yet acknowledged
+	// Oldest is when the first of these was stored; not of receipts, and not of more than oldestMost queues.
+	Oldest map[schemas.Lane]time.Time `json:"oldest,omitempty"`
 }
 
 // Asking is a way to ask for a status.
@@ -233,12 +235,22 @@ func agencyStatus(ctx context.Context, js jetstream.JetStream, view *directory.V
 			return out, err
 		}
 		list := s.ListConsumers(ctx)
+		var queues []queue
 		for c := range list.Info() {
 			if i, ok := at[c.Name]; ok {
 				out[i].Waiting[l], out[i].Unsettled[l] = c.NumPending, c.NumAckPending
+				if c.NumPending > 0 || c.NumAckPending > 0 {
+					queues = append(queues, queue{&out[i], c.Config.FilterSubject, c.AckFloor.Stream})
+				}
 			}
 		}
 		if err := list.Err(); err != nil {
+			return out, err
+		}
+		if l == schemas.LaneReceipt {
+			continue
+		}
+		if err := oldest(ctx, s, l, queues); err != nil {
 			return out, err
 		}
 	}
