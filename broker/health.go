@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/mod/sumdb/note"
 
-	"waypost/health"
+	"waypost/schemas/health"
 )
 
 // Codes of /readyz. Their spelling never changes.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 
-	"waypost/health"
 	"waypost/schemas"
+	"waypost/schemas/health"
 )
 
 // What every broker process says of itself.

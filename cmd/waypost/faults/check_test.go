@@ -19,7 +19,7 @@ import (
 )
 
 // settleWithin is how long everything accepted may take to arrive after the last fault was mended.
-const settleWithin = 2 * time.Minute
+const settleWithin = 5 * time.Minute
 
 // check reads all histories. It is called when nothing is broken and nothing is being submitted.
 func (w *world) check() {

@@ -33,7 +33,10 @@ func Listen(ctx context.Context, address string, conf *tls.Config) (net.Listener
 func Serve(ctx context.Context, ln net.Listener, h http.Handler) error {
 	// Shutdown gives up after a while and Close does not wait: this does, for every request that was begun.
 	var busy sync.RWMutex
-	defer func() { busy.Lock(); busy.Unlock() }() //nolint:staticcheck // to have had it is the purpose
+	defer func() {
+		busy.Lock() // to have had it is the purpose
+		defer busy.Unlock()
+	}()
 	srv := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			busy.RLock()
