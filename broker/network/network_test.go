@@ -78,8 +78,8 @@ func TestInitKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if secrets != 10 || len(seeds) != 4 {
-		t.Errorf("%d secrets and %d seeds, want 10 and 4: adapt this test to new keys", secrets, len(seeds))
+	if secrets != 11 || len(seeds) != 4 {
+		t.Errorf("%d secrets and %d seeds, want 11 and 4: adapt this test to new keys", secrets, len(seeds))
 	}
 	printed := fmt.Sprintf("%v %+v %#v", a, a, a)
 	for _, s := range seeds {
@@ -458,7 +458,7 @@ func TestFiles(t *testing.T) {
 	want := []string{
 		".lock", "broker/broker.creds", "broker/bundle.json", "broker/log.key", "broker/monitor.creds", "directory/agency.harbour-ngo", "directory/head", "directory/log", "directory/root.pub",
 		"jwt/agencies/harbour-ngo.jwt", "jwt/auditor.jwt", "jwt/network.jwt", "jwt/operator.jwt", "jwt/system.jwt",
-		"keys/admin.creds", "keys/agency.nk", "keys/auditor.creds", "keys/network.nk", "keys/operator.nk", "keys/root.key", "keys/system.creds", "network.yaml",
+		"keys/admin.creds", "keys/agency.nk", "keys/auditor.creds", "keys/network.nk", "keys/operator.nk", "keys/restorer.creds", "keys/root.key", "keys/system.creds", "network.yaml",
 	}
 	slices.Sort(files)
 	if !slices.Equal(files, want) {
