@@ -162,31 +162,34 @@ func (w *world) ordered(a *agency) {
 // must be in it.
 func (w *world) ledgerVerifies(all []message) {
 	w.t.Helper()
-	var problem string
-	ok := func(ctx context.Context) bool {
+	var said []string // what each attempt came to
+	verify := func(ctx context.Context) (whole bool, result string) {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
 		live, err := audit.Open(ctx, strings.Join(w.urls, ","), filepath.Join(w.dir, "network", "keys", "auditor.creds"), "")
 		if err != nil {
-			problem = err.Error()
-			return false
+			return false, err.Error()
 		}
 		defer live.Close()
 		var findings []string
 		sum, err := ledger.Verify(ctx, live, ledger.Options{Root: w.authority.Root(), Quorum: 1, Found: func(f ledger.Finding) { findings = append(findings, f.Text()) }})
 		if err != nil {
-			problem = err.Error()
-			return false
+			return false, err.Error()
 		}
-		problem = fmt.Sprintf("%d records; %s", sum.Records, strings.Join(findings, "; "))
-		return sum.Clean() && sum.Records >= int64(len(all)/2)
+		return sum.Clean() && sum.Records >= int64(len(all)), fmt.Sprintf("%d records; %s", sum.Records, strings.Join(findings, "; "))
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), settleWithin)
 	defer cancel()
-	for !ok(ctx) {
+	for {
+		whole, result := verify(ctx)
+		if said = append(said, result); whole {
+			break
+		}
 		select {
 		case <-time.After(500 * time.Millisecond):
 		case <-ctx.Done():
-			w.t.Fatalf("the ledger does not verify: %s\n%s", problem, w.history.faults())
+			w.t.Fatalf("the ledger does not verify:\n%s\n%s", strings.Join(said, "\n"), w.history.faults())
 		}
 	}
-	w.t.Logf("ledger: %s", problem)
+	w.t.Logf("ledger: %s", said[len(said)-1])
 }
