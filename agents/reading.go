@@ -251,7 +251,7 @@ func (a *Agent) Status(ctx context.Context) (*api.Status, error) {
 		out.DirectoryVersion, out.DirectoryExpires = h.Version, &h.Expires
 	}
 	var err error
-	if out.Counts, err = a.store.Count(ctx); err != nil {
+	if out.Counts, err = a.store.Count(ctx, a.now()); err != nil {
 		return nil, err
 	}
 	gaps, err := a.store.Gaps(ctx)

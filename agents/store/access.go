@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"waypost/schemas"
 )
 
 // Token is a bearer token of the local API. Only its hash is kept.
@@ -130,31 +132,32 @@ type Counts struct {
 	Duties        int `json:"duties"` // withdrawals that wait for a decision of ours
 	// SentByBasis counts messages about survivors by the ground they were sent on: what goes without consent is seen.
 	SentByBasis     map[string]int `json:"sent_by_basis,omitempty"`
-	OldestUncollect *time.Time     `json:"oldest_uncollected,omitempty"`
+	OldestUncollect *time.Time     `json:"oldest_uncollected,omitempty"` // since when the broker has had it
 }
 
-// Count reads the counts.
-func (s *Store) Count(ctx context.Context) (*Counts, error) {
-	var c Counts
-	var oldest *int64
-	err := s.read.QueryRowContext(ctx, `SELECT
-		(SELECT count(*) FROM outbox WHERE state = 'pending' AND kind <> 'receipt'),
-		(SELECT count(*) FROM outbox WHERE state = 'published' AND receipt = '' AND kind <> 'receipt'),
-		(SELECT count(*) FROM inbox WHERE routed IS NULL AND stopped IS NULL),
-		(SELECT count(*) FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL),
-		(SELECT count(*) FROM inbox WHERE overdue IS NOT NULL AND answered IS NULL AND stopped IS NULL) + (SELECT count(*) FROM outbox WHERE overdue IS NOT NULL AND answered IS NULL AND stopped IS NULL),
-		(SELECT count(*) FROM quarantine),
-		(SELECT count(*) FROM deliveries WHERE state = 'dead'),
-		(SELECT count(*) FROM gaps),
-		(SELECT count(*) FROM duties WHERE decided IS NULL),
-		(SELECT min(sent) FROM outbox WHERE state = 'published' AND receipt = '' AND kind <> 'receipt')`).Scan(
-		&c.OutboxPending, &c.Uncollected, &c.Unrouted, &c.Open, &c.Overdue, &c.Quarantined, &c.DeadLetters, &c.Gaps, &c.Duties, &oldest)
+// Count reads the counts; now decides what is overdue.
+func (s *Store) Count(ctx context.Context, now time.Time) (*Counts, error) {
+	g, err := s.Gauges(ctx, now)
 	if err != nil {
-		return nil, fmt.Errorf("count store: %w", classify(err))
+		return nil, err
 	}
-	if oldest != nil {
-		t := moment(*oldest)
-		c.OldestUncollect = &t
+	out, uncollected, unrouted := Total(g.Outbox), Total(g.Uncollected), Total(g.Unrouted)
+	c := Counts{OutboxPending: int(out.Count - g.Outbox[schemas.LaneReceipt].Count), Uncollected: int(uncollected.Count), Unrouted: int(unrouted.Count), Gaps: int(g.Gaps), Duties: int(g.Decisions.Count)}
+	for _, w := range g.Owed {
+		c.Open += int(w.Open)
+		c.Overdue += int(w.Overdue)
+	}
+	for _, w := range g.Awaited {
+		c.Overdue += int(w.Overdue)
+	}
+	for _, n := range g.Quarantine {
+		c.Quarantined += int(n)
+	}
+	for _, n := range g.Dead {
+		c.DeadLetters += int(n)
+	}
+	if !uncollected.Since.IsZero() {
+		c.OldestUncollect = &uncollected.Since
 	}
 	c.SentByBasis = map[string]int{}
 	err = each(ctx, s.read, func(r row) error {

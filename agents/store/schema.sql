@@ -1,4 +1,4 @@
--- Version 3. Nothing in this file may hold payload text: bodies arrive sealed, certificates and problem lists locked
+-- Version 4. Nothing in this file may hold payload text: bodies arrive sealed, certificates and problem lists locked
 -- under the vault's at-rest key. Times are Unix milliseconds, UTC.
 
 CREATE TABLE outbox (
@@ -35,7 +35,9 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_unproved ON outbox (n) WHERE recorded IS NULL AND stream_seq IS NOT NULL;
 CREATE INDEX outbox_pending ON outbox (lane, n) WHERE state = 'pending';
-CREATE INDEX outbox_held ON outbox (peer, lane) WHERE state = 'pending' AND hold <> '';
+CREATE INDEX outbox_held ON outbox (peer, lane, hold) WHERE state = 'pending' AND hold <> '';
+CREATE INDEX outbox_uncollected ON outbox (lane, published) WHERE state = 'published' AND receipt = '' AND outcome = '';
+CREATE INDEX outbox_waiting ON outbox (lane, respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL;
 CREATE INDEX outbox_thread ON outbox (thread, n);
 CREATE INDEX outbox_basis ON outbox (basis);
 CREATE INDEX outbox_leftover ON outbox (n) WHERE state = 'pending' AND outcome = '' AND stopped IS NOT NULL;
@@ -68,6 +70,8 @@ CREATE TABLE inbox (
   recorded    INTEGER  -- its number in the ledger, proved
 ) STRICT;
 CREATE INDEX inbox_unproved ON inbox (n) WHERE recorded IS NULL;
+CREATE INDEX inbox_unrouted ON inbox (lane, received) WHERE routed IS NULL AND refused IS NULL AND stopped IS NULL;
+CREATE INDEX inbox_waiting ON inbox (lane, respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL;
 CREATE INDEX inbox_thread ON inbox (thread, n);
 CREATE INDEX inbox_basis ON inbox (basis);
 CREATE INDEX inbox_availability ON inbox (peer, n) WHERE kind = 'availability';
@@ -98,6 +102,7 @@ CREATE TABLE quarantine (
   received   INTEGER NOT NULL,
   stream_seq INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX quarantine_code ON quarantine (code);
 
 -- What came back about what we sent: the signed receipt itself is kept, it is evidence.
 CREATE TABLE receipts (
@@ -191,6 +196,7 @@ CREATE TABLE deliveries (
   finished INTEGER,
   UNIQUE (source, ref, sink)
 ) STRICT;
+CREATE INDEX deliveries_dead ON deliveries (sink, required) WHERE state = 'dead';
 CREATE INDEX deliveries_due ON deliveries (sink, urgent, due) WHERE state = 'pending';
 
 CREATE TABLE certificates (
@@ -313,3 +319,9 @@ CREATE TABLE timers (
   PRIMARY KEY (ref, n)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX timers_next ON timers (next);
+
+-- One row, written anew to learn whether anything can be written.
+CREATE TABLE probe (
+  n  INTEGER PRIMARY KEY CHECK (n = 1),
+  at INTEGER NOT NULL
+) STRICT;

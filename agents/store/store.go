@@ -28,7 +28,7 @@ import (
 var schema string
 
 // Version is the layout this program reads and writes, kept in SQLite's user_version.
-const Version = 3
+const Version = 4
 
 var (
 	// ErrNotFound: no such row.

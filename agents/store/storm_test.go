@@ -180,7 +180,7 @@ func TestWithdrawalStorm(t *testing.T) {
 	if err != nil || one.Body != nil || one.Wrapped != nil || one.Erased == nil {
 		t.Errorf("erased message still has its body: %v", err)
 	}
-	counts, err := s.Count(ctx)
+	counts, err := s.Count(ctx, now)
 	if err != nil || counts.SentByBasis["vital-interests"] != 1 || counts.SentByBasis["consent"] != 0 {
 		t.Errorf("counts: %+v %v", counts, err)
 	}
