@@ -45,6 +45,9 @@ var (
 	ErrOlder = errors.New("store was written by an unreleased version of waypost")
 )
 
+// readers are the connections that reads share.
+const readers = 4
+
 // Store is an open database. Close it to release it.
 type Store struct {
 	write *sql.DB
@@ -85,21 +88,23 @@ func Open(path string) (*Store, error) {
 		}
 		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 	}
-	w, err := sql.Open("sqlite", dsn("immediate"))
+	to, err := newConnector(dsn("immediate"))
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	w := sql.OpenDB(to)
 	w.SetMaxOpenConns(1)
 	if err := migrate(w); err != nil {
 		w.Close()
 		return nil, err
 	}
-	r, err := sql.Open("sqlite", dsn("deferred"))
-	if err != nil {
+	if to, err = newConnector(dsn("deferred")); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	r.SetMaxOpenConns(4)
+	r := sql.OpenDB(to)
+	r.SetMaxOpenConns(readers)
+	r.SetMaxIdleConns(readers) // to open one anew costs more than most reads
 	s := &Store{write: w, read: r, jobs: make(chan *job, 256), stop: make(chan struct{}), wake: map[Topic]chan struct{}{}}
 	for _, t := range topics {
 		s.wake[t] = make(chan struct{}, 1)
