@@ -103,6 +103,13 @@ func (in *Intake) examine(msg Message) *plan {
 			p.later = codeOf(err)
 			return p
 		}
+		if !msg.Stored.IsZero() && envelope.CheckSent(m, msg.Stored) == nil {
+			// The broker's clock agrees with the sender's, so it is ours that is wrong, as on a machine that came up without its
+			// battery. To refuse would turn away everybody's mail; it waits. A broker that lies about the time can delay, as it
+			// can anyhow.
+			p.later = CodeOwnClock
+			return p
+		}
 		p.refused = true
 		return p.quarantine(codeOf(err))
 	}

@@ -28,6 +28,7 @@ type Message struct {
 	Subject   string
 	Data      []byte
 	StreamSeq uint64
+	Stored    time.Time // when the broker stored it, by the broker's clock; zero: unknown
 }
 
 // Fate is what becomes of a message on the broker's side.
@@ -64,6 +65,7 @@ const (
 	CodeCertificateConflict = "certificate-conflict"
 	CodeDirectory           = "directory-unavailable"
 	CodeNoDirectory         = "directory-missing"
+	CodeOwnClock            = "own-clock-behind"
 	CodeStoreFull           = "store-full"
 	CodeStore               = "store-unavailable"
 	CodeConsentUnverified   = "consent-unverified"
@@ -106,12 +108,17 @@ func (in *Intake) Handle(ctx context.Context, batch []Message) []Verdict {
 
 	out := make([]Verdict, len(batch))
 	var apply []int
+	behind := false
 	for i, p := range plans {
 		if p.later != "" {
 			out[i] = Verdict{Fate: Later, Delay: 5 * time.Second, Code: p.later}
+			behind = behind || p.later == CodeOwnClock
 			continue
 		}
 		apply = append(apply, i)
+	}
+	if behind {
+		in.Log.Warn("this machine's clock is behind the broker's and the senders'; mail waits until it is set", "code", CodeOwnClock)
 	}
 	if len(apply) == 0 {
 		return out

@@ -69,6 +69,7 @@ func TestTemporaryStoresNothing(t *testing.T) {
 	}{
 		"expired directory": {func(w *world) { w.expires = w.now.Add(-time.Second); w.publish() }, func(w *world) { w.expires = w.now.Add(time.Hour); w.publish() }, intake.CodeExpiredHead},
 		"no directory yet":  {func(w *world) { w.view = nil }, func(w *world) { w.publish() }, intake.CodeNoDirectory},
+		"own clock behind":  {func(w *world) { w.now, w.behind = w.now.Add(-time.Hour), time.Hour }, func(w *world) { w.now, w.behind = w.now.Add(time.Hour), 0 }, intake.CodeOwnClock},
 		"store fails":       {func(w *world) { w.store.BeforeCommit = func() error { return broken } }, func(w *world) { w.store.BeforeCommit = nil }, intake.CodeStore},
 		"disk full":         {func(w *world) { w.limit(1) }, func(w *world) { w.limit(1 << 30) }, intake.CodeStoreFull},
 	}

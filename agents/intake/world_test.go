@@ -32,6 +32,7 @@ const (
 type world struct {
 	t       testing.TB
 	now     time.Time
+	behind  time.Duration // by how much now is behind the broker's clock
 	root    note.Signer
 	rootKey note.Verifier
 	vaults  map[string]*vault.Vault
@@ -211,8 +212,11 @@ func (w *world) receive(raw []byte) intake.Verdict {
 
 func (w *world) receiveOn(subject string, raw []byte) intake.Verdict {
 	w.t.Helper()
-	return w.intake.Handle(context.Background(), []intake.Message{{Subject: subject, Data: raw, StreamSeq: 1}})[0]
+	return w.intake.Handle(context.Background(), []intake.Message{{Subject: subject, Data: raw, StreamSeq: 1, Stored: w.stored()}})[0]
 }
+
+// stored is the time at the broker, whose clock is right.
+func (w *world) stored() time.Time { return w.now.Add(w.behind) }
 
 func (w *world) inbox() []*store.Incoming {
 	w.t.Helper()

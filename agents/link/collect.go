@@ -74,7 +74,7 @@ func (l *Link) settle(ctx context.Context, lane schemas.Lane, batch []jetstream.
 	for i, m := range batch {
 		in[i] = intake.Message{Subject: m.Subject(), Data: m.Data()}
 		if meta, err := m.Metadata(); err == nil {
-			in[i].StreamSeq = meta.Sequence.Stream
+			in[i].StreamSeq, in[i].Stored = meta.Sequence.Stream, meta.Timestamp
 		}
 	}
 	verdicts := l.cfg.Handle(ctx, in)

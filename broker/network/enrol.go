@@ -10,6 +10,7 @@ import (
 
 	"waypost/schemas"
 	"waypost/schemas/directory"
+	"waypost/schemas/envelope"
 )
 
 // EnrolOptions is what an administrator adds to an agency's request.
@@ -70,11 +71,12 @@ func (a *Authority) enrol(req *directory.Request, role schemas.Role, o EnrolOpti
 		}
 	}
 	now := a.now().UTC().Truncate(time.Second)
+	from := inForce(now)
 	agency := directory.Agency{
 		Type: directory.AgencyType, ID: req.Agency, Name: first(o.Name, req.Name, req.Agency), Role: role, Region: o.Region, State: directory.StateActive,
 		NATSKey:     req.NATSKey,
-		Recipients:  []directory.Key{{Key: req.Recipient, From: now}},
-		SigningKeys: []directory.Key{{Key: req.SigningKey, From: now}},
+		Recipients:  []directory.Key{{Key: req.Recipient, From: from}},
+		SigningKeys: []directory.Key{{Key: req.SigningKey, From: from}},
 		Schemas:     o.Schemas, DutyContact: o.DutyContact, Since: now,
 	}
 	if len(agency.Schemas) == 0 {
@@ -105,6 +107,11 @@ func (a *Authority) enrol(req *directory.Request, role schemas.Role, o EnrolOpti
 	}
 	return a.refreshBundle()
 }
+
+// inForce is since when a key counts that is listed now. No two clocks agree: an agency whose clock is behind ours would sign its
+// first messages before its key was in force, and they would be taken for forged. It gets what a clock that is ahead gets
+// (envelope.MaxSkew). Nobody gains by it: nobody can have sent anything under a key that no directory listed.
+func inForce(listed time.Time) time.Time { return listed.Add(-envelope.MaxSkew) }
 
 func (a *Authority) grant(req *directory.Request) (*directory.Grant, error) {
 	account, err := readAccount(a.accountPath(req.Agency))

@@ -25,7 +25,7 @@ func (k *keyring) newLog(now time.Time) ([]byte, error) {
 	if err := WriteFile(k.path("broker", logKeyFile), []byte(skey+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	now = now.UTC().Truncate(time.Second)
+	now = inForce(now.UTC().Truncate(time.Second))
 	entry, err := directory.SignLog(directory.Log{Origin: origin, Keys: []directory.Key{{Key: vkey, From: now}}}, k.root)
 	if err != nil {
 		return nil, fmt.Errorf("sign ledger entry: %w", err)

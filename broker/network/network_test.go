@@ -159,6 +159,14 @@ func TestEnrol(t *testing.T) {
 	if user.Subject != agency.Request.NATSKey || user.Name != "harbour-ngo" || !user.HasEmptyPermissions() || user.BearerToken {
 		t.Errorf("user claims %+v: permissions must come from the scoped signing key only", user)
 	}
+	// An agency whose clock is a little behind signs with a key that is in force; what pretends to be older is not believed.
+	now := time.Now()
+	if len(a.View().Verifiers("harbour-ngo", now.Add(-4*time.Minute))) != 1 || len(a.View().Verifiers("harbour-ngo", now.Add(-6*time.Minute))) != 0 {
+		t.Error("a key that was just listed must count for the five minutes before, and no longer")
+	}
+	if _, ok := a.View().Recipient("harbour-ngo", now.Add(-4*time.Minute)); !ok {
+		t.Error("a sender whose clock is behind cannot seal to an agency that just joined")
+	}
 	version := a.View().Head().Version
 	// The same request again: a grant, and no new directory.
 	if again, err := a.Enrol(agency.Request, schemas.RoleNGO, network.EnrolOptions{}); err != nil || again.NATSKey != grant.NATSKey {

@@ -113,8 +113,7 @@ func (w *world) choose(random *rand.Rand) strike {
 	case 7: // connections end in the middle and may come back at once
 		return strike{"reset " + line.name, line.reset, func() {}}
 	case 8:
-		// Never behind the moment at which the keys came into force: what is signed before it is rightly taken for forged.
-		d := max(time.Duration(random.IntN(240)-120)*time.Second, time.Until(w.enrolled).Truncate(time.Second)+time.Second)
+		d := time.Duration(random.IntN(240)-120) * time.Second
 		return strike{fmt.Sprintf("clock of %s is wrong by %v", agent.name, d), func() { agent.skew(d) }, func() { agent.skew(0) }}
 	default: // a full disk; whoever keeps the machine makes room and restarts a node, an agent goes on by itself
 		if random.IntN(2) == 0 {

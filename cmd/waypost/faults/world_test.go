@@ -32,7 +32,6 @@ type world struct {
 	agencies  []*agency
 	between   []*proxy // of the nodes to each other
 	history   *history
-	enrolled  time.Time
 }
 
 // agency has one agent in a process.
@@ -85,7 +84,6 @@ func newWorld(t *testing.T) *world {
 	for i, r := range roles {
 		w.join(r.id, r.role, apis[i], clients)
 	}
-	w.enrolled = time.Now().Add(time.Second)
 	for _, r := range routes {
 		g := directory.Agreement{ID: schemas.NewThreadID(), From: r[0], To: r[1], Kinds: []schemas.Kind{schemas.KindReferral}, Purposes: schemas.Purposes(), Categories: schemas.AllCategories(), Starts: time.Now().Add(-time.Hour)}
 		if err := w.authority.AddAgreement(g); err != nil {
