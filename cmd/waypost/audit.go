@@ -7,7 +7,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 
 	"waypost/broker/audit"
 	"waypost/broker/network"
+	"waypost/schemas/directory"
 	"waypost/schemas/ledger"
 )
 
@@ -64,7 +64,7 @@ func readRootKey(path string) (note.Verifier, error) {
 	if err != nil {
 		return nil, hintedError{fmt.Errorf("read root key: %w", err), "root.pub lies in the network's folder, in directory/; administrators give it out"}
 	}
-	root, err := note.NewVerifier(strings.TrimSpace(string(text)))
+	root, err := directory.ParseRoot(string(text))
 	if err != nil {
 		return nil, hintedError{fmt.Errorf("read root key %s: %w", path, err), "it is one line that begins waypost-network+"}
 	}

@@ -346,3 +346,28 @@ func FuzzParseGrant(f *testing.F) {
 		}
 	})
 }
+
+// TestParseRoot: root.pub has one spelling; every change of a byte of it is refused or another key.
+func TestParseRoot(t *testing.T) {
+	_, vkey, err := note.GenerateKey(rand.Reader, RootName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := ParseRoot(vkey + "\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseRoot(vkey + "\r\n"); err != nil {
+		t.Errorf("with the line end of Windows: %v", err)
+	}
+	text := []byte(vkey + "\n")
+	for i := range text {
+		for b := range 256 {
+			changed := bytes.Clone(text)
+			changed[i] = byte(b)
+			if v, err := ParseRoot(string(changed)); err == nil && v.KeyHash() == want.KeyHash() && byte(b) != text[i] {
+				t.Errorf("byte %d: %q passes for %q", i, rune(b), rune(text[i]))
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package directory
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -52,6 +53,20 @@ func parseSigningKey(vkey, agency string) (note.Verifier, ed25519.PublicKey, err
 		return nil, nil, rule("weak_key")
 	}
 	return v, pub, nil
+}
+
+// ParseRoot parses the file with the network root's public key, root.pub: one line, in the one spelling that note writes. With
+// two spellings a file could be altered and still be taken for the same.
+func ParseRoot(text string) (note.Verifier, error) {
+	line, windows := strings.CutSuffix(text, "\r\n")
+	if !windows {
+		line = strings.TrimSuffix(text, "\n")
+	}
+	v, _, err := parseSigningKey(line, RootName)
+	if err != nil {
+		return nil, fmt.Errorf("parse root key: %w", err)
+	}
+	return v, nil
 }
 
 // weakPoints are the encodings of the points of small order on edwards25519

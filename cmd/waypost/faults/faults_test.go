@@ -46,6 +46,7 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	w.history.begin(*rounds)
+	w.emptied(s)
 	w.urgentFirst()
 }
 
