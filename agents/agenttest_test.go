@@ -269,6 +269,11 @@ func (m *member) out(t testing.TB, id string) item {
 func (m *member) waitState(t testing.TB, id, state string) item {
 	t.Helper()
 	var it item
+	t.Cleanup(func() {
+		if it.State != state {
+			t.Logf("%s: message %s was last seen in state %q (hold %q)", m.id, id, it.State, it.Hold)
+		}
+	})
 	eventually(t, "message in state "+state, func() bool { it = m.out(t, id); return it.State == state })
 	return it
 }
@@ -292,7 +297,7 @@ func (m *member) files(t testing.TB) map[string]bool {
 // eventually polls a condition. The limit is for a machine under load; nothing here is a claim about speed.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !cond() {
 		if time.Now().After(deadline) {
 			t.Fatalf("timed out waiting: %s", what)

@@ -70,6 +70,7 @@ func (in *Intake) examine(msg Message) *plan {
 	m := &p.manifest
 
 	dir := in.Directory()
+	p.dir = dir
 	if dir == nil {
 		p.later = CodeNoDirectory
 		return p
@@ -80,7 +81,6 @@ func (in *Intake) examine(msg Message) *plan {
 		p.later = CodeExpiredHead
 		return p
 	}
-	p.dir = dir
 	if m.Lane != p.lane || m.To != to || m.From != p.from {
 		return p.quarantine(CodeSubject)
 	}

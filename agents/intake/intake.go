@@ -178,8 +178,8 @@ func (in *Intake) lookAgain(ctx context.Context, batch []Message, plans []*plan)
 			plans[i].later = CodeDirectory
 			continue
 		}
-		if !changed {
-			continue
+		if !changed && in.Directory() == plans[i].dir {
+			continue // a directory that came by itself between the first look and Refresh is a newer one too
 		}
 		plans[i] = in.examine(batch[i])
 	}

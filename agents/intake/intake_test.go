@@ -132,6 +132,19 @@ func TestFreshDirectoryBeforeRefusal(t *testing.T) {
 	}
 }
 
+// A newer directory that came by itself, after the first look and before anybody asked, counts although asking brings nothing new.
+func TestDirectoryThatCameByItself(t *testing.T) {
+	w := newWorld(t)
+	old := w.view
+	w.newKeys(police)
+	raw := w.seal(w.draft())
+	w.intake.Refresh = func(context.Context) (bool, error) { w.publish(); return false, nil }
+	w.view = old
+	if v := w.receive(raw); v.Fate != intake.Settled || v.Code != "" || len(w.inbox()) != 1 {
+		t.Errorf("got %+v: refused on the word of an old directory while a newer one was there", v)
+	}
+}
+
 // If nobody can be asked for a newer directory, nobody is refused on the word of an old one.
 func TestNoRefusalWhileTheDirectoryCannotBeAsked(t *testing.T) {
 	w := newWorld(t)
