@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +19,7 @@ import (
 )
 
 const (
-	dispatchMax  = 16
+	dispatchMax  = 64
 	dispatchIdle = 30 * time.Second
 	noteEvery    = 50 * time.Millisecond // how long a hand-over may stay unnoted while its batch goes on
 )
@@ -78,30 +81,27 @@ func (p *dispatcher) wait(ctx context.Context, urgent bool) {
 	}
 }
 
-// work hands over a batch and notes it; false when the sink failed in a way that will hit the next one too.
+// handOver is one delivery and what a sink gets for it.
+type handOver struct {
+	d   *store.Delivery
+	doc *route.Delivery
+	err error // why there is no document
+}
+
+// work hands over what is due and notes it; false when the sink failed in a way that will hit the next one too.
 func (p *dispatcher) work(ctx context.Context, due []*store.Delivery) bool {
 	var results []result
 	started := p.now()
-	well := true
-	for _, d := range due {
-		// Since the batch was read a survivor may have withdrawn.
-		if due, err := p.store.StillDue(ctx, d.N); err == nil && !due {
-			continue
+	_, batch := p.sink.(route.BatchSink)
+	for len(due) > 0 {
+		n := 1
+		if batch {
+			n = len(due)
 		}
-		doc, err := p.document(ctx, d)
-		if err == nil {
-			err = p.sink.Deliver(ctx, doc)
-		}
-		if ctx.Err() != nil && err != nil {
-			break // not the sink's fault; it stays due
-		}
-		results = append(results, result{d, err, p.now()})
-		if err != nil {
-			var stop *route.Permanent
-			well = errors.As(err, &stop)
-			if !well {
-				break
-			}
+		done, well := p.handOver(ctx, p.prepare(ctx, due[:n]))
+		due, results = due[n:], append(results, done...)
+		if !well || ctx.Err() != nil {
+			return p.note(results) && well
 		}
 		if p.now().Sub(started) > noteEvery {
 			if !p.note(results) {
@@ -110,7 +110,77 @@ func (p *dispatcher) work(ctx context.Context, due []*store.Delivery) bool {
 			results, started = nil, p.now()
 		}
 	}
-	return p.note(results) && well
+	return p.note(results)
+}
+
+// prepare opens what is to be handed over, over the cores, and then leaves out what is no longer due: since the list was read
+// a survivor may have withdrawn.
+func (p *dispatcher) prepare(ctx context.Context, due []*store.Delivery) []handOver {
+	all := make([]handOver, len(due))
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, d := range due {
+		limit <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer func() { <-limit; wg.Done() }()
+			doc, err := p.document(ctx, d)
+			all[i] = handOver{d, doc, err}
+		}()
+	}
+	wg.Wait()
+	still, err := p.store.StillDue(ctx, due)
+	if err != nil {
+		p.log.Error("deliveries not readable", "sink", p.sink.Name(), "err", err)
+		return nil // they stay due
+	}
+	return slices.DeleteFunc(all, func(h handOver) bool { return !still[h.d.N] })
+}
+
+// handOver gives the sink what was prepared, in order, and says what became of each. It ends at the first that failed in a way
+// that will hit the next one too (false), or when ctx ends: that is not the sink's fault, and what is left stays due.
+func (p *dispatcher) handOver(ctx context.Context, all []handOver) (results []result, well bool) {
+	for len(all) > 0 {
+		var docs []*route.Delivery
+		for _, h := range all {
+			if h.err != nil {
+				break
+			}
+			docs = append(docs, h.doc)
+		}
+		taken, err := 0, all[0].err
+		if len(docs) > 0 {
+			taken, err = p.deliver(ctx, docs)
+		}
+		when := p.now()
+		for _, h := range all[:taken] {
+			results = append(results, result{h.d, nil, when})
+		}
+		all = all[taken:]
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return results, true
+		}
+		results = append(results, result{all[0].d, err, when})
+		all = all[1:]
+		if stop := (*route.Permanent)(nil); !errors.As(err, &stop) {
+			return results, false
+		}
+	}
+	return results, true
+}
+
+// deliver hands over a batch to a sink that takes batches, and to another the first of it.
+func (p *dispatcher) deliver(ctx context.Context, docs []*route.Delivery) (taken int, err error) {
+	if batch, ok := p.sink.(route.BatchSink); ok {
+		return batch.DeliverAll(ctx, docs)
+	}
+	if err := p.sink.Deliver(ctx, docs[0]); err != nil {
+		return 0, err
+	}
+	return 1, nil
 }
 
 // note writes results down in one transaction. It goes on when ctx has ended: what a sink has taken must be remembered.
@@ -236,18 +306,18 @@ func (p *dispatcher) document(ctx context.Context, d *store.Delivery) (*route.De
 	if err != nil {
 		return nil, unreadable("message", d.Ref, err)
 	}
-	payload, raw, err := reopen(p.vault, &in.Manifest, in.Body, in.Wrapped)
+	payload, err := reopen(p.vault, &in.Manifest, in.Body, in.Wrapped)
 	if err != nil {
 		return nil, &route.Permanent{Err: fmt.Errorf("reopen message %s: %w", d.Ref, err)}
 	}
 	m := &in.Manifest
 	data, err := schemas.Encode(messageDocument{ID: m.ID, Thread: m.Thread, ReplyTo: m.ReplyTo, From: m.From, To: m.To, Kind: string(m.Kind), Schema: m.Schema,
-		Lane: string(m.Lane), Sent: m.Sent, Received: in.Received, RespondBy: m.RespondBy, Basis: m.Basis, Certificates: in.Certificates, Payload: raw})
+		Lane: string(m.Lane), Sent: m.Sent, Received: in.Received, RespondBy: m.RespondBy, Basis: m.Basis, Certificates: in.Certificates, Payload: payload})
 	if err != nil {
 		return nil, &route.Permanent{Err: err}
 	}
 	return &route.Delivery{ID: m.ID, Event: store.EventReceived, Time: in.Received, Agency: p.agency, Data: data, Message: m.ID, Thread: m.Thread,
-		Attributes: intake.Describe(m, payload, store.EventReceived)}, nil
+		Attributes: intake.Describe(m, nil, store.EventReceived)}, nil
 }
 
 // unreadable: only what is not there will never be; a hiccup of the disk passes.

@@ -20,7 +20,7 @@ func (a *Agent) Places(ctx context.Context, q api.PlaceQuery) ([]api.PlaceItem, 
 	today := schemas.Date(now.Format(time.DateOnly))
 	out := []api.PlaceItem{}
 	for _, in := range latest {
-		payload, _, err := reopen(a.vault, &in.Manifest, in.Body, in.Wrapped)
+		payload, err := reopenPayload(a.vault, &in.Manifest, in.Body, in.Wrapped)
 		if err != nil {
 			return nil, fmt.Errorf("reopen message %s: %w", in.Manifest.ID, err)
 		}

@@ -17,21 +17,26 @@ import (
 	"waypost/schemas/envelope"
 )
 
-// reopen reads a kept body with its own file key: no identity is needed for it any more.
-func reopen(v *vault.Vault, m *envelope.Manifest, body, wrapped []byte) (schemas.Payload, jsontext.Value, error) {
+// reopen reads the payload of a kept body with its own file key: no identity is needed for it any more. It was validated when
+// it was accepted; whoever looks inside uses reopenPayload.
+func reopen(v *vault.Vault, m *envelope.Manifest, body, wrapped []byte) (jsontext.Value, error) {
 	plain, err := v.Reopen(m.ID, body, wrapped)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	b, err := envelope.DecodeBody(plain, m.Header())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	payload, err := schemas.DecodePayload(m.Schema, b.Payload)
+	return b.Payload, nil
+}
+
+func reopenPayload(v *vault.Vault, m *envelope.Manifest, body, wrapped []byte) (schemas.Payload, error) {
+	raw, err := reopen(v, m, body, wrapped)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return payload, b.Payload, nil
+	return schemas.DecodePayload(m.Schema, raw)
 }
 
 func state(o *store.Outgoing) string {
@@ -102,7 +107,7 @@ func (a *Agent) InboxMessage(ctx context.Context, id string) (*api.Message, erro
 		return nil, err
 	}
 	if out.Withheld == "" {
-		if _, out.Payload, err = reopen(a.vault, &in.Manifest, in.Body, in.Wrapped); err != nil {
+		if out.Payload, err = reopen(a.vault, &in.Manifest, in.Body, in.Wrapped); err != nil {
 			return nil, fmt.Errorf("reopen message %s: %w", id, err)
 		}
 	}
@@ -151,7 +156,7 @@ func (a *Agent) OutboxMessage(ctx context.Context, id string) (*api.Message, err
 	case o.Manifest.Void():
 		out.Withheld = string(schemas.OutcomeVoid)
 	default:
-		if _, out.Payload, err = reopen(a.vault, &o.Manifest, o.Body, o.Wrapped); err != nil {
+		if out.Payload, err = reopen(a.vault, &o.Manifest, o.Body, o.Wrapped); err != nil {
 			return nil, fmt.Errorf("reopen message %s: %w", id, err)
 		}
 	}

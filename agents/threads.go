@@ -64,7 +64,7 @@ func (a *Agent) exchange(ctx context.Context, id string) ([]thread.Event, error)
 			consents[ev.Certificate] = true
 		}
 		if body != nil {
-			payload, _, err := reopen(a.vault, m, body, wrapped)
+			payload, err := reopenPayload(a.vault, m, body, wrapped)
 			if err != nil {
 				return err
 			}

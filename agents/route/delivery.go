@@ -18,7 +18,7 @@ type Delivery struct {
 	Event      string // CloudEvents type, e.g. waypost.message.received
 	Time       time.Time
 	Agency     string // the agency this agent belongs to
-	Attributes Facts
+	Attributes Facts  // of the manifest or the event; what is sealed is in Data alone
 	Message    string // id of the message that it is, or is about
 	Thread     string
 	Code       string         // of an event
@@ -47,6 +47,16 @@ type Facts struct {
 type Sink interface {
 	Name() string
 	Deliver(ctx context.Context, d *Delivery) error
+}
+
+// BatchSink is a Sink that takes several deliveries for less than it costs to take them one by one.
+//
+// DeliverAll takes them in their order. It returns how many of them, from the first on, the system has durably, and what became
+// of the one after those, as Deliver would; nil when none is left. Those behind it come again, and must then leave the
+// system as one call would have.
+type BatchSink interface {
+	Sink
+	DeliverAll(ctx context.Context, ds []*Delivery) (taken int, err error)
 }
 
 // Permanent: trying this delivery again cannot help.

@@ -97,11 +97,23 @@ func (s *Store) NextDue(ctx context.Context, sink string, urgent bool) (*time.Ti
 	return optMoment(at), nil
 }
 
-// StillDue reports whether a hand-over still waits: between listing and handing over, a survivor may have withdrawn.
-func (s *Store) StillDue(ctx context.Context, n int64) (bool, error) {
-	var due bool
-	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE n = ? AND state = 'pending')`, n).Scan(&due)
-	return due, classify(err)
+// StillDue tells which of some hand-overs, in the order of their numbers, still wait: between listing and handing over, a
+// survivor may have withdrawn.
+func (s *Store) StillDue(ctx context.Context, due []*Delivery) (map[int64]bool, error) {
+	out := map[int64]bool{}
+	if len(due) == 0 {
+		return out, nil
+	}
+	err := each(ctx, s.read, func(r row) error {
+		var n int64
+		err := r.Scan(&n)
+		out[n] = true
+		return err
+	}, `SELECT n FROM deliveries WHERE n BETWEEN ? AND ? AND state = 'pending'`, due[0].N, due[len(due)-1].N)
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	return out, nil
 }
 
 // PendingSinks lists the sinks that have not taken something they must, dead letters included, so that a sink dropped from

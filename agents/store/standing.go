@@ -70,7 +70,7 @@ func marks(ctx context.Context, q querier, certificate string) (*Marks, error) {
 		c.Issued = moment(issued)
 		m.Newer = append(m.Newer, &c)
 		return nil
-	}, `SELECT id, issuer, issued, supersedes FROM certificates WHERE supersedes = ? ORDER BY issued, id`, certificate)
+	}, `SELECT id, issuer, issued, supersedes FROM certificates WHERE supersedes = ? AND supersedes <> '' ORDER BY issued, id`, certificate)
 	if err != nil {
 		return nil, fmt.Errorf("read certificates: %w", err)
 	}

@@ -87,4 +87,55 @@ func Sink(t *testing.T, fresh func(t *testing.T) (route.Sink, Taken)) {
 			t.Errorf("the system has %v", got)
 		}
 	})
+	if s, _ := fresh(t); s != nil {
+		if _, ok := s.(route.BatchSink); ok {
+			t.Run("batch", func(t *testing.T) { batch(t, fresh) })
+		}
+	}
+}
+
+// batch checks the contract of route.BatchSink.
+func batch(t *testing.T, fresh func(t *testing.T) (route.Sink, Taken)) {
+	ctx := context.Background()
+	some := func(from, to int) (out []*route.Delivery) {
+		for i := from; i < to; i++ {
+			out = append(out, Delivery(fmt.Sprintf("id-%d", i), fmt.Sprint("content ", i)))
+		}
+		return out
+	}
+	t.Run("all of it", func(t *testing.T) {
+		s, taken := fresh(t)
+		for range 2 { // a repeat leaves one of each
+			if n, err := s.(route.BatchSink).DeliverAll(ctx, some(0, 40)); n != 40 || err != nil {
+				t.Fatalf("%d taken, %v", n, err)
+			}
+		}
+		got := taken(t)
+		if len(got) != 40 || !strings.Contains(got["id-39"], "content 39") {
+			t.Errorf("the system has %d", len(got))
+		}
+	})
+	t.Run("up to the first that fails", func(t *testing.T) {
+		s, taken := fresh(t)
+		bad := append(some(0, 7), Delivery("../x", "y"))
+		n, err := s.(route.BatchSink).DeliverAll(ctx, append(bad, some(8, 20)...))
+		var stop *route.Permanent
+		if n != 7 || !errors.As(err, &stop) {
+			t.Fatalf("%d taken, %v, want 7 and a *Permanent", n, err)
+		}
+		if got := taken(t); len(got) != 7 {
+			t.Errorf("the system has %d: what is behind a failure must not overtake it", len(got))
+		}
+	})
+	t.Run("nothing, and cancelled", func(t *testing.T) {
+		s, taken := fresh(t)
+		if n, err := s.(route.BatchSink).DeliverAll(ctx, nil); n != 0 || err != nil {
+			t.Errorf("%d taken, %v", n, err)
+		}
+		done, cancel := context.WithCancel(ctx)
+		cancel()
+		if n, err := s.(route.BatchSink).DeliverAll(done, some(0, 3)); n != 0 || err == nil || len(taken(t)) != 0 {
+			t.Errorf("%d taken, %v", n, err)
+		}
+	})
 }
