@@ -21,8 +21,7 @@ type Token struct {
 // name is taken.
 func (tx *Tx) AddToken(name, secret string, scopes []string, at time.Time) error {
 	h := sha256.Sum256([]byte(secret))
-	_, err := tx.exec(`INSERT INTO tokens (name, hash, scopes, created) VALUES (?,?,?,?)`, name, h[:], strings.Join(scopes, " "), millis(at))
-	return err
+	return tx.add(`INSERT INTO tokens (name, hash, scopes, created) VALUES (?,?,?,?)`, name, h[:], strings.Join(scopes, " "), millis(at))
 }
 
 // RemoveToken revokes at once.
@@ -77,8 +76,7 @@ func (tx *Tx) Repeated(key []byte) (request []byte, message string, err error) {
 
 // AddIdempotency remembers what a key was used for, in the transaction that stores the message.
 func (tx *Tx) AddIdempotency(key, request []byte, message string, at time.Time) error {
-	_, err := tx.exec(`INSERT INTO idempotency (key, request, message, at) VALUES (?,?,?,?)`, key, request, message, millis(at))
-	return err
+	return tx.add(`INSERT INTO idempotency (key, request, message, at) VALUES (?,?,?,?)`, key, request, message, millis(at))
 }
 
 // ForgetIdempotency drops keys older than the time given.

@@ -45,12 +45,15 @@ func (tx *Tx) EraseThread(thread string, at time.Time) (int64, error) {
 		return 0, ErrNotFound
 	}
 	var total int64
-	for _, q := range []string{
-		`UPDATE inbox SET erased = ?1, body = NULL, wrapped = NULL WHERE thread = ?2 AND erased IS NULL AND body IS NOT NULL`,
-		`UPDATE outbox SET erased = ?1, body = NULL, wrapped = NULL WHERE thread = ?2 AND erased IS NULL AND body IS NOT NULL`,
-		`UPDATE quarantine SET raw = x'', problems = NULL WHERE ?1 > 0 AND thread = ?2 AND length(raw) > 0`,
+	for _, q := range []struct {
+		statement string
+		first     any
+	}{
+		{`UPDATE inbox SET erased = ?, body = NULL, wrapped = NULL WHERE thread = ? AND erased IS NULL AND body IS NOT NULL`, millis(at)},
+		{`UPDATE outbox SET erased = ?, body = NULL, wrapped = NULL WHERE thread = ? AND erased IS NULL AND body IS NOT NULL`, millis(at)},
+		{`UPDATE quarantine SET raw = ?, problems = NULL WHERE thread = ? AND length(raw) > 0`, []byte{}},
 	} {
-		n, err := tx.exec(q, millis(at), thread)
+		n, err := tx.exec(q.statement, q.first, thread)
 		if err != nil {
 			return 0, fmt.Errorf("erase thread: %w", err)
 		}
@@ -61,18 +64,6 @@ func (tx *Tx) EraseThread(thread string, at time.Time) (int64, error) {
 	}
 	tx.touch(Clocks)
 	return total, nil
-}
-
-// Scrub empties the write-ahead log, where erased pages lie until it is used again.
-func (s *Store) Scrub(ctx context.Context) error {
-	var busy, pages, moved int
-	if err := s.write.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
-		return fmt.Errorf("scrub store: %w", classify(err))
-	}
-	if busy != 0 {
-		return fmt.Errorf("scrub store: %w", ErrBusy)
-	}
-	return nil
 }
 
 // ErrBusy: somebody reads; try again.

@@ -219,10 +219,9 @@ func (s *Store) Probe(ctx context.Context, now time.Time) error {
 	})
 }
 
-// Size is what the database takes on disk, in bytes, without what is free in it.
-func (s *Store) Size(ctx context.Context) (n int64, err error) {
-	err = s.read.QueryRowContext(ctx, `SELECT (pages.page_count - free.freelist_count) * size.page_size
-		FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS size`).Scan(&n)
+// Size is what the store takes on disk, in bytes: in SQLite without what is free in the file, in PostgreSQL with it.
+func (s *Store) Size(ctx context.Context) (int64, error) {
+	n, err := s.engine.size(ctx, s.read)
 	if err != nil {
 		return 0, fmt.Errorf("read size of store: %w", classify(err))
 	}

@@ -55,8 +55,7 @@ func (tx *Tx) AddIncoming(in *Incoming) error {
 
 // Decide writes the tombstone of a message id; ErrExists when there is one.
 func (tx *Tx) Decide(id, peer, outcome, code string, at time.Time) error {
-	_, err := tx.exec(`INSERT INTO decided (id, peer, outcome, code, at) VALUES (?,?,?,?,?)`, id, peer, outcome, code, millis(at))
-	return err
+	return tx.add(`INSERT INTO decided (id, peer, outcome, code, at) VALUES (?,?,?,?,?)`, id, peer, outcome, code, millis(at))
 }
 
 // Decided returns whose message of this id was decided first, or ErrNotFound.
@@ -90,7 +89,7 @@ func (tx *Tx) Saw(peer string, lane schemas.Lane, seq uint64, at time.Time) ([]u
 	var missing []uint64
 	for n := uint64(last) + 1; n < seq && len(missing) < gapMax; n++ {
 		missing = append(missing, n)
-		if _, err := tx.exec(`INSERT OR IGNORE INTO gaps (peer, lane, seq, noticed) VALUES (?,?,?,?)`, peer, string(lane), int64(n), millis(at)); err != nil {
+		if _, err := tx.exec(`INSERT INTO gaps (peer, lane, seq, noticed) VALUES (?,?,?,?) ON CONFLICT DO NOTHING`, peer, string(lane), int64(n), millis(at)); err != nil {
 			return nil, err
 		}
 	}

@@ -97,7 +97,7 @@ func (s *Store) Asked(ctx context.Context) (next int64, err error) {
 
 // SaveAsked remembers it.
 func (tx *Tx) SaveAsked(next int64) error {
-	_, err := tx.exec(`INSERT INTO ledger (n, checkpoint, asked) VALUES (1, x'', ?) ON CONFLICT (n) DO UPDATE SET asked = excluded.asked`, next)
+	_, err := tx.exec(`INSERT INTO ledger (n, checkpoint, asked) VALUES (1, ?, ?) ON CONFLICT (n) DO UPDATE SET asked = excluded.asked`, []byte{}, next)
 	return err
 }
 
@@ -112,7 +112,7 @@ type Act struct {
 
 // AddAct queues an act for the ledger.
 func (tx *Tx) AddAct(a *Act) error {
-	_, err := tx.exec(`INSERT INTO acts (id, act, subject, at, note) VALUES (?,?,?,?,?)`, a.ID, a.Act, a.Subject, millis(a.At), a.Note)
+	err := tx.add(`INSERT INTO acts (id, act, subject, at, note) VALUES (?,?,?,?,?)`, a.ID, a.Act, a.Subject, millis(a.At), a.Note)
 	if err != nil {
 		return fmt.Errorf("queue act: %w", err)
 	}

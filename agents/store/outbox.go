@@ -97,7 +97,7 @@ func (tx *Tx) AddOutgoing(o *Outgoing, sign Signer) error {
 func (tx *Tx) nextSeq(peer string, lane schemas.Lane) (uint64, error) {
 	var seq int64
 	err := tx.tx.QueryRowContext(tx.ctx, `INSERT INTO sequences (direction, peer, lane, last) VALUES ('out', ?, ?, 1)
-		ON CONFLICT (direction, peer, lane) DO UPDATE SET last = last + 1 RETURNING last`, peer, string(lane)).Scan(&seq)
+		ON CONFLICT (direction, peer, lane) DO UPDATE SET last = sequences.last + 1 RETURNING last`, peer, string(lane)).Scan(&seq)
 	return uint64(seq), classify(err)
 }
 

@@ -18,7 +18,7 @@ func (tx *Tx) AddReceipt(m *envelope.Manifest, note []byte, streamSeq uint64, at
 	if err != nil {
 		return "", classify(err)
 	}
-	if _, err := tx.exec(`INSERT INTO receipts (id, message, peer, outcome, code, sent, received, note, stream_seq) VALUES (?,?,?,?,?,?,?,?,?)`,
+	if err := tx.add(`INSERT INTO receipts (id, message, peer, outcome, code, sent, received, note, stream_seq) VALUES (?,?,?,?,?,?,?,?,?)`,
 		m.ID, m.ReplyTo, m.From, string(m.Outcome), m.Code, millis(m.Sent), millis(at), note, int64(streamSeq)); err != nil {
 		return thread, err
 	}

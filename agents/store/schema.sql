@@ -96,7 +96,7 @@ CREATE TABLE quarantine (
   lane       TEXT NOT NULL,
   kind       TEXT NOT NULL DEFAULT '',
   code       TEXT NOT NULL,
-  verified   INTEGER NOT NULL,
+  verified   INTEGER NOT NULL, -- boolean
   problems   BLOB,
   raw        BLOB NOT NULL,
   received   INTEGER NOT NULL,
@@ -187,8 +187,8 @@ CREATE TABLE deliveries (
   source   TEXT NOT NULL CHECK (source IN ('inbox','event')),
   ref      TEXT NOT NULL,
   sink     TEXT NOT NULL,
-  urgent   INTEGER NOT NULL,
-  required INTEGER NOT NULL,
+  urgent   INTEGER NOT NULL, -- boolean
+  required INTEGER NOT NULL, -- boolean
   state    TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending','done','dead','stopped')),
   attempts INTEGER NOT NULL DEFAULT 0,
   due      INTEGER NOT NULL,

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -39,10 +38,6 @@ func (tx *Tx) Marks(certificate string) (*Marks, error) { return marks(tx.ctx, t
 // Marks reads them as they stand now.
 func (s *Store) Marks(ctx context.Context, certificate string) (*Marks, error) {
 	return marks(ctx, s.read, certificate)
-}
-
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
 func marks(ctx context.Context, q querier, certificate string) (*Marks, error) {

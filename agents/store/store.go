@@ -1,11 +1,12 @@
 // Package store is an agent's memory: outbox, inbox, quarantine, thread history, deliveries to the agency's own systems,
-// consent certificates and the copy of the directory, in one SQLite database.
+// consent certificates and the copy of the directory, in one SQLite database, or in PostgreSQL where two agents of an agency
+// share it. Both behave the same: storetest is the proof.
 //
 // It holds no plaintext. Bodies are kept as they travelled, sealed, beside their file key wrapped by the vault;
 // certificates and problem lists arrive locked by the vault. What a thief of the disk sees is metadata: who, when, what kind.
 //
-// Durability: what Update returned nil for has been fsynced (WAL, synchronous=FULL). Whatever dies before that, the
-// database is as if the update had never been called. All methods are safe for concurrent use.
+// Durability: what Update returned nil for has been fsynced (SQLite: WAL, synchronous=FULL; PostgreSQL: synchronous_commit,
+// and a server without fsync is refused). Whatever dies before that, the database is as if the update had never been called. All methods are safe for concurrent use.
 package store
 
 import (
@@ -14,9 +15,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -37,6 +35,19 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrFull: the disk or the configured size limit is exhausted; nothing was stored. Temporary.
 	ErrFull = errors.New("store is full")
+	// ErrUnavailable: the database cannot be reached, or gave up for a reason that passes. Temporary; whether the update
+	// was stored is in the error: with ErrUncertain nobody knows.
+	ErrUnavailable = errors.New("store is not available")
+	// ErrUncertain: the connection was lost while committing, and the database could not be asked since. An update must be
+	// such that running it again does no harm: ids are stable.
+	ErrUncertain = errors.New("it is not known whether the store kept it")
+	// ErrNoLimit: this database has no size limit of its own.
+	ErrNoLimit = errors.New("PostgreSQL bounds no database; give it a disk or a tablespace of its own")
+	// ErrURL, ErrInsecure, ErrServer, ErrForeign: why a PostgreSQL database is not taken.
+	ErrURL      = errors.New("not a PostgreSQL URL (postgres://user:password@host/database?sslmode=verify-full)")
+	ErrInsecure = errors.New("the connection to PostgreSQL crosses a network without a verified certificate; set sslmode=verify-full")
+	ErrServer   = errors.New("the PostgreSQL server is not fit to keep a store")
+	ErrForeign  = errors.New("the store is another agency's")
 	// ErrInUse: another agent process holds this store.
 	ErrInUse = errors.New("store is in use by another agent")
 	// ErrNewer: the store was written by a newer program.
@@ -50,13 +61,14 @@ const readers = 4
 
 // Store is an open database. Close it to release it.
 type Store struct {
-	write *sql.DB
-	read  *sql.DB
-	jobs  chan *job
-	stop  chan struct{}
-	done  sync.WaitGroup
-	once  sync.Once
-	wake  map[Topic]chan struct{}
+	engine engine
+	write  *database
+	read   *database
+	jobs   chan *job
+	stop   chan struct{}
+	done   sync.WaitGroup
+	once   sync.Once
+	wake   map[Topic]chan struct{}
 
 	// BeforeCommit, when set before first use, runs inside the writer just before a commit; an error rolls the whole
 	// group back. Tests use it to die or fail at every commit point.
@@ -66,82 +78,25 @@ type Store struct {
 	AfterCommit func() error
 }
 
-// Open opens or creates the database at path. Its folder must exist.
-func Open(path string) (*Store, error) {
-	if dir := filepath.Dir(path); dir != "" {
-		if _, err := os.Stat(dir); err != nil {
-			return nil, fmt.Errorf("open store: %w", err)
-		}
-	}
-	// Created here first so that it is never readable by others, whatever the umask.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	f.Close()
-	dsn := func(lock string) string {
-		q := url.Values{}
-		q.Add("_txlock", lock)
-		for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)",
-			"secure_delete(ON)", "temp_store(MEMORY)", "cache_size(-8000)"} {
-			q.Add("_pragma", p)
-		}
-		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
-	}
-	to, err := newConnector(dsn("immediate"))
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	w := sql.OpenDB(to)
-	w.SetMaxOpenConns(1)
-	if err := migrate(w); err != nil {
-		w.Close()
-		return nil, err
-	}
-	if to, err = newConnector(dsn("deferred")); err != nil {
-		w.Close()
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	r := sql.OpenDB(to)
-	r.SetMaxOpenConns(readers)
-	r.SetMaxIdleConns(readers) // to open one anew costs more than most reads
-	s := &Store{write: w, read: r, jobs: make(chan *job, 256), stop: make(chan struct{}), wake: map[Topic]chan struct{}{}}
+// begun starts the writer of an open database.
+func begun(e engine, write, read *sql.DB) *Store {
+	s := &Store{engine: e, write: &database{write, e}, read: &database{read, e}, jobs: make(chan *job, 256), stop: make(chan struct{}), wake: map[Topic]chan struct{}{}}
 	for _, t := range topics {
 		s.wake[t] = make(chan struct{}, 1)
 	}
 	s.done.Add(1)
 	go s.writer()
-	return s, nil
+	return s
 }
 
-// migrate brings an empty database to Version inside one immediate transaction, so two starters cannot race, and
-// refuses one that a newer program wrote.
-func migrate(db *sql.DB) error {
-	tx, err := db.Begin()
-	if err != nil {
-		return fmt.Errorf("open store: %w", classify(err))
-	}
-	defer tx.Rollback()
-	var v int
-	if err := tx.QueryRow("PRAGMA user_version").Scan(&v); err != nil {
-		return fmt.Errorf("read store version: %w", err)
-	}
+func checkVersion(v int) error {
 	switch {
-	case v == Version:
-		return nil
 	case v > Version:
 		return fmt.Errorf("open store: version %d, this program knows %d: %w", v, Version, ErrNewer)
-	}
-	if v > 0 {
+	case v < Version:
 		return fmt.Errorf("open store: version %d, this program writes %d: %w", v, Version, ErrOlder)
 	}
-	if _, err := tx.Exec(schema); err != nil {
-		return fmt.Errorf("create store: %w", classify(err))
-	}
-	if _, err := tx.Exec(fmt.Sprintf("PRAGMA user_version = %d", Version)); err != nil {
-		return fmt.Errorf("create store: %w", classify(err))
-	}
-	return classify(tx.Commit())
+	return nil
 }
 
 // Close waits for the update under way, then closes the database.
@@ -151,8 +106,12 @@ func (s *Store) Close() error {
 	return errors.Join(s.read.Close(), s.write.Close())
 }
 
-// classify turns SQLite's "disk full" into ErrFull and a broken uniqueness into ErrExists.
+// classify turns "disk full" into ErrFull, a broken uniqueness into ErrExists, and a database that cannot be reached or will
+// not go on just now into ErrUnavailable.
 func classify(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
 	var e *sqlite.Error
 	if errors.As(err, &e) {
 		switch e.Code() & 0xff {
@@ -163,23 +122,17 @@ func classify(err error) error {
 		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 			return fmt.Errorf("%w (sqlite %d)", ErrExists, e.Code())
 		}
+		return err
 	}
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrNotFound
-	}
-	return err
+	return classifyPostgres(err)
 }
 
-// LimitSize bounds the database file to about n bytes; further writes fail with ErrFull until something is deleted.
-// It is how an operator keeps an agent from filling a shared disk.
-func (s *Store) LimitSize(ctx context.Context, n int64) error {
-	var page int64
-	if err := s.write.QueryRowContext(ctx, "PRAGMA page_size").Scan(&page); err != nil {
-		return fmt.Errorf("limit store: %w", err)
-	}
-	_, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", max(n/page, 1)))
-	return classify(err)
-}
+// LimitSize bounds a SQLite file to about n bytes; further writes fail with ErrFull until something is deleted. It is how an
+// operator keeps an agent from filling a shared disk. PostgreSQL has its own means: ErrNoLimit.
+func (s *Store) LimitSize(ctx context.Context, n int64) error { return s.engine.limit(ctx, s.write, n) }
+
+// Scrub takes away what erased rows leave behind: SQLite's write-ahead log is emptied, PostgreSQL's dead rows are vacuumed.
+func (s *Store) Scrub(ctx context.Context) error { return s.engine.scrub(ctx, s.write) }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }
 

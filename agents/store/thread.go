@@ -61,7 +61,7 @@ func (tx *Tx) AddEvent(e *Event) error {
 	if e.ID == "" {
 		e.ID = schemas.NewMessageID()
 	}
-	_, err := tx.exec(`INSERT INTO events (id, thread, message, kind, type, peer, code, certificate, at) VALUES (?,?,?,?,?,?,?,?,?)`,
+	err := tx.add(`INSERT INTO events (id, thread, message, kind, type, peer, code, certificate, at) VALUES (?,?,?,?,?,?,?,?,?)`,
 		e.ID, e.Thread, e.Message, string(e.Kind), e.Type, e.Peer, e.Code, e.Certificate, millis(e.At))
 	if err != nil {
 		return fmt.Errorf("add event: %w", err)
@@ -119,7 +119,7 @@ func (s *Store) NextClock(ctx context.Context) (*time.Time, error) {
 	var at sql.NullInt64
 	err := s.read.QueryRowContext(ctx, `SELECT min(respond_by) FROM (
 		SELECT min(respond_by) AS respond_by FROM outbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL
-		UNION ALL SELECT min(respond_by) FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL)`).Scan(&at)
+		UNION ALL SELECT min(respond_by) FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL) AS clocks`).Scan(&at)
 	if err != nil {
 		return nil, fmt.Errorf("read clocks: %w", classify(err))
 	}
@@ -131,7 +131,7 @@ func (tx *Tx) RunOut(now time.Time, limit int) ([]Clock, error) {
 	var out []Clock
 	for _, table := range []string{"outbox", "inbox"} {
 		rows, err := tx.tx.QueryContext(tx.ctx, `UPDATE `+table+` SET overdue = ? WHERE n IN (SELECT n FROM `+table+`
-			WHERE respond_by IS NOT NULL AND respond_by < ? AND answered IS NULL AND overdue IS NULL AND stopped IS NULL LIMIT ?)
+			WHERE respond_by IS NOT NULL AND respond_by < ? AND answered IS NULL AND overdue IS NULL AND stopped IS NULL ORDER BY respond_by, n LIMIT ?)
 			RETURNING id, thread, peer, kind, respond_by`, millis(now), millis(now), limit)
 		if err != nil {
 			return nil, fmt.Errorf("run clocks: %w", classify(err))

@@ -120,7 +120,7 @@ func (tx *Tx) AnsweredWithdrawals(certificate string, at time.Time) error {
 // ThreadUnder returns the thread of the latest message under a certificate, a new id when there is none: what is said about
 // a consent is shown where people look.
 func (tx *Tx) ThreadUnder(certificate string) (thread string, err error) {
-	err = classify(tx.tx.QueryRowContext(tx.ctx, `SELECT thread FROM (SELECT thread, sent FROM inbox WHERE basis = ?1 UNION ALL SELECT thread, sent FROM outbox WHERE basis = ?1)
+	err = classify(tx.tx.QueryRowContext(tx.ctx, `SELECT thread FROM (SELECT thread, sent FROM inbox WHERE basis = ?1 UNION ALL SELECT thread, sent FROM outbox WHERE basis = ?1) AS messages
 		ORDER BY sent DESC LIMIT 1`, envelope.ConsentPrefix+certificate).Scan(&thread))
 	if err == ErrNotFound {
 		return schemas.NewThreadID(), nil

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 )
@@ -28,7 +27,7 @@ const groupMax = 64
 // Tx is one update. It is valid only inside the function given to Update.
 type Tx struct {
 	ctx     context.Context
-	tx      *sql.Tx
+	tx      *transaction
 	touched map[Topic]bool
 }
 
@@ -122,7 +121,7 @@ func (s *Store) commit(group []*job) {
 // single jobs stay with them.
 func (s *Store) transact(group []*job, touched map[Topic]bool) (stored bool, err error) {
 	ctx := context.Background()
-	sqlTx, err := s.write.BeginTx(ctx, nil)
+	sqlTx, err := s.engine.begin(ctx, s.write)
 	if err != nil {
 		return false, fmt.Errorf("begin: %w", classify(err))
 	}
@@ -166,8 +165,8 @@ func (s *Store) transact(group []*job, touched map[Topic]bool) (stored bool, err
 			return false, err
 		}
 	}
-	if err := sqlTx.Commit(); err != nil {
-		return false, fmt.Errorf("commit: %w", classify(err))
+	if stored, err := s.engine.commit(ctx, sqlTx); err != nil {
+		return stored, fmt.Errorf("commit: %w", classify(err))
 	}
 	if s.AfterCommit != nil {
 		return true, s.AfterCommit()
@@ -181,6 +180,16 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 		return 0, classify(err)
 	}
 	return r.RowsAffected()
+}
+
+// add inserts a row whose key must be new: ErrExists if it is not. A statement that fails would end a PostgreSQL transaction,
+// and callers go on after ErrExists.
+func (tx *Tx) add(insert string, args ...any) error {
+	n, err := tx.exec(insert+` ON CONFLICT DO NOTHING`, args...)
+	if err == nil && n == 0 {
+		return ErrExists
+	}
+	return err
 }
 
 func (tx *Tx) touch(t Topic) { tx.touched[t] = true }

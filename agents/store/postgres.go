@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Postgres says where a store in PostgreSQL is.
+type Postgres struct {
+	URL    string // postgres://user:password@host/database?sslmode=verify-full; a secret
+	Agency string // a database is one agency's; another's is refused
+}
+
+// OpenPostgres opens or creates a store in PostgreSQL 14 or newer, in the first schema of the role's search_path. Several
+// processes may have it open; their updates come one after the other, as SQLite's do.
+func OpenPostgres(ctx context.Context, p Postgres) (*Store, error) {
+	connector, err := p.connector()
+	if err != nil {
+		return nil, err
+	}
+	w := sql.OpenDB(connector)
+	w.SetMaxOpenConns(2) // the writer, and beside it what must not wait for it
+	w.SetMaxIdleConns(2)
+	if err := p.prepare(ctx, w); err != nil {
+		w.Close()
+		return nil, err
+	}
+	r := sql.OpenDB(connector)
+	r.SetMaxOpenConns(readers)
+	r.SetMaxIdleConns(readers)
+	return begun(&postgresEngine{ask: r}, w, r), nil
+}
+
+// prepare checks the server, and creates the tables in an empty schema: under a lock, so that two starters cannot race.
+func (p Postgres) prepare(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("open store: %w", classify(err))
+	}
+	defer tx.Rollback()
+	if err := durable(ctx, tx); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('waypost.create', 0))`); err != nil {
+		return fmt.Errorf("open store: %w", classify(err))
+	}
+	var there bool
+	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'store')`).Scan(&there); err != nil {
+		return fmt.Errorf("open store: %w", classify(err))
+	}
+	if !there {
+		if _, err := tx.ExecContext(ctx, postgresSchema()); err != nil {
+			return fmt.Errorf("create store: %w", classify(err))
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO store (n, version, agency) VALUES (1, $1, $2)`, Version, p.Agency); err != nil {
+			return fmt.Errorf("create store: %w", classify(err))
+		}
+		return classify(tx.Commit())
+	}
+	var version int
+	var agency string
+	if err := tx.QueryRowContext(ctx, `SELECT version, agency FROM store WHERE n = 1`).Scan(&version, &agency); err != nil {
+		return fmt.Errorf("read store version: %w", classify(err))
+	}
+	if err := checkVersion(version); err != nil {
+		return err
+	}
+	if agency != p.Agency {
+		return fmt.Errorf("open store: it is %s's: %w", agency, ErrForeign)
+	}
+	return nil
+}
+
+// durable refuses a server that may forget what it has committed.
+func durable(ctx context.Context, tx *sql.Tx) error {
+	var fsync, pages string
+	var version int
+	err := tx.QueryRowContext(ctx, `SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('server_version_num')::int`).Scan(&fsync, &pages, &version)
+	if err != nil {
+		return fmt.Errorf("open store: %w", classify(err))
+	}
+	switch {
+	case version < 140000:
+		return fmt.Errorf("open store: PostgreSQL %d: 14 or newer is needed: %w", version/10000, ErrServer)
+	case fsync != "on":
+		return fmt.Errorf("open store: the server runs with fsync = off; set it on: %w", ErrServer)
+	case pages != "on":
+		return fmt.Errorf("open store: the server runs with full_page_writes = off; set it on: %w", ErrServer)
+	}
+	return nil
+}
+
+// postgresSchema is schema.sql in PostgreSQL's words: one schema, two spellings, so that they cannot drift apart. Text sorts
+// by bytes, as in SQLite: an order by the server's locale would change with its C library and break indexes.
+func postgresSchema() string {
+	words := strings.NewReplacer(
+		"INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+		"INTEGER", "BIGINT", "BLOB", "BYTEA", "TEXT", `TEXT COLLATE "C"`, ") STRICT, WITHOUT ROWID;", ");", ") STRICT;", ");")
+	var out strings.Builder
+	for _, line := range strings.SplitAfter(schema, "\n") {
+		if code, comment, _ := strings.Cut(line, "--"); strings.HasPrefix(comment, " boolean") {
+			line = strings.Replace(code, "INTEGER", "BOOLEAN", 1) + "\n"
+		}
+		out.WriteString(words.Replace(line))
+	}
+	// Its one row is the lock that every update takes.
+	out.WriteString(`CREATE TABLE store (n BIGINT PRIMARY KEY CHECK (n = 1), version BIGINT NOT NULL, agency TEXT NOT NULL, epoch BIGINT NOT NULL DEFAULT 0);`)
+	return out.String()
+}
+
+type postgresEngine struct {
+	ask   *sql.DB
+	bound sync.Map // statement → the same with $1, $2…
+}
+
+func (e *postgresEngine) bind(query string, args []any) (string, []any) {
+	for i, a := range args {
+		if s, ok := a.(string); ok && (!utf8.ValidString(s) || strings.ContainsRune(s, 0)) {
+			// PostgreSQL's text holds neither. Such a string comes from a caller who asks for something that cannot be there;
+			// the replacement finds nothing either.
+			args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+		}
+	}
+	if q, ok := e.bound.Load(query); ok {
+		return q.(string), args
+	}
+	q := numbered(query)
+	e.bound.Store(query, q)
+	return q, args
+}
+
+// numbered turns ? and ?N into $N. No statement of ours has a question mark in a literal.
+func numbered(query string) string {
+	var out strings.Builder
+	last := 0
+	for i := 0; i < len(query); i++ {
+		if query[i] != '?' {
+			out.WriteByte(query[i])
+			continue
+		}
+		end := i + 1
+		for end < len(query) && query[end] >= '0' && query[end] <= '9' {
+			end++
+		}
+		n := last + 1
+		if end > i+1 {
+			n, _ = strconv.Atoi(query[i+1 : end])
+		}
+		last = max(last, n)
+		out.WriteString("$" + strconv.Itoa(n))
+		i = end - 1
+	}
+	return out.String()
+}
+
+// begin takes the store's one row: updates of all processes come one after the other, so that numbers given in one are seen
+// by the next in that order.
+func (e *postgresEngine) begin(ctx context.Context, db *database) (*transaction, error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	t := &transaction{Tx: tx, engine: e}
+	var epoch int64
+	if err := tx.QueryRowContext(ctx, `SELECT epoch, pg_current_xact_id()::text FROM store WHERE n = 1 FOR UPDATE`).Scan(&epoch, &t.id); err != nil {
+		tx.Rollback()
+		return nil, err
+	}
+	return t, nil
+}
+
+// commit asks again when the connection broke: the server knows what became of a transaction, also after it was restarted.
+func (e *postgresEngine) commit(ctx context.Context, tx *transaction) (bool, error) {
+	err := tx.Commit()
+	if err == nil {
+		return true, nil
+	}
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Severity == "ERROR" {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	for {
+		var status sql.NullString
+		if e.ask.QueryRowContext(ctx, `SELECT pg_xact_status($1::text::xid8)`, tx.id).Scan(&status) == nil {
+			switch status.String {
+			case "committed":
+				return true, nil
+			case "aborted":
+				return false, err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return true, fmt.Errorf("%w: %w", ErrUncertain, classify(err))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (e *postgresEngine) limit(context.Context, *database, int64) error { return ErrNoLimit }
+
+// scrub makes the room of erased rows free for others. What lay there is overwritten when it is used again, not at once:
+// PostgreSQL has no secure_delete, and its log is the operator's to keep or throw away.
+func (e *postgresEngine) scrub(ctx context.Context, db *database) error {
+	if _, err := db.ExecContext(ctx, `VACUUM inbox, outbox, quarantine, timers`); err != nil {
+		return fmt.Errorf("scrub store: %w", classify(err))
+	}
+	return nil
+}
+
+func (e *postgresEngine) size(ctx context.Context, db *database) (n int64, err error) {
+	err = db.QueryRowContext(ctx, `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class AS c
+		WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'store'::regclass) AND c.relkind = 'r'`).Scan(&n)
+	return n, err
+}

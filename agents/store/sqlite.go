@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+)
+
+// Open opens or creates the SQLite database at path. Its folder must exist.
+func Open(path string) (*Store, error) {
+	if dir := filepath.Dir(path); dir != "" {
+		if _, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+	}
+	// Created here first so that it is never readable by others, whatever the umask.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	f.Close()
+	dsn := func(lock string) string {
+		q := url.Values{}
+		q.Add("_txlock", lock)
+		for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)",
+			"secure_delete(ON)", "temp_store(MEMORY)", "cache_size(-8000)"} {
+			q.Add("_pragma", p)
+		}
+		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+	}
+	to, err := newConnector(dsn("immediate"))
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	w := sql.OpenDB(to)
+	w.SetMaxOpenConns(1)
+	if err := migrate(w); err != nil {
+		w.Close()
+		return nil, err
+	}
+	if to, err = newConnector(dsn("deferred")); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	r := sql.OpenDB(to)
+	r.SetMaxOpenConns(readers)
+	r.SetMaxIdleConns(readers) // to open one anew costs more than most reads
+	return begun(sqliteEngine{}, w, r), nil
+}
+
+// migrate brings an empty database to Version inside one immediate transaction, so two starters cannot race, and
+// refuses one that another version wrote.
+func migrate(db *sql.DB) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return fmt.Errorf("open store: %w", classify(err))
+	}
+	defer tx.Rollback()
+	var v int
+	if err := tx.QueryRow("PRAGMA user_version").Scan(&v); err != nil {
+		return fmt.Errorf("read store version: %w", err)
+	}
+	if v != 0 {
+		return checkVersion(v)
+	}
+	if _, err := tx.Exec(schema); err != nil {
+		return fmt.Errorf("create store: %w", classify(err))
+	}
+	if _, err := tx.Exec(fmt.Sprintf("PRAGMA user_version = %d", Version)); err != nil {
+		return fmt.Errorf("create store: %w", classify(err))
+	}
+	return classify(tx.Commit())
+}
+
+type sqliteEngine struct{}
+
+func (sqliteEngine) bind(query string, args []any) (string, []any) { return query, args }
+
+func (e sqliteEngine) begin(ctx context.Context, db *database) (*transaction, error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &transaction{Tx: tx, engine: e}, nil
+}
+
+func (sqliteEngine) commit(_ context.Context, tx *transaction) (bool, error) {
+	err := tx.Commit()
+	return err == nil, err
+}
+
+func (sqliteEngine) limit(ctx context.Context, db *database, n int64) error {
+	var page int64
+	if err := db.QueryRowContext(ctx, "PRAGMA page_size").Scan(&page); err != nil {
+		return fmt.Errorf("limit store: %w", err)
+	}
+	_, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", max(n/page, 1)))
+	return classify(err)
+}
+
+// scrub empties the write-ahead log, where erased pages lie until it is used again; the pages themselves were overwritten
+// (secure_delete).
+func (sqliteEngine) scrub(ctx context.Context, db *database) error {
+	var busy, pages, moved int
+	if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+		return fmt.Errorf("scrub store: %w", classify(err))
+	}
+	if busy != 0 {
+		return fmt.Errorf("scrub store: %w", ErrBusy)
+	}
+	return nil
+}
+
+func (sqliteEngine) size(ctx context.Context, db *database) (n int64, err error) {
+	err = db.QueryRowContext(ctx, `SELECT (pages.page_count - free.freelist_count) * size.page_size
+		FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS size`).Scan(&n)
+	return n, err
+}
