@@ -47,7 +47,9 @@ type Agent struct {
 	link      *link.Link
 	sinks     []*dispatcher
 	listener  net.Listener
+	served    *tls.Certificate // by the API and the health listener; nil without one
 	hosts     []string
+	health    *watched
 
 	tidied  time.Time
 	alarmed sync.Mutex
@@ -101,6 +103,9 @@ func New(cfg *Config, log *slog.Logger, now func() time.Time) (_ *Agent, err err
 	a.link = link.New(link.Config{Agency: cfg.Agency, URLs: urls, CA: []byte(a.grant.CA), UserJWT: a.grant.UserJWT, SignNATS: a.vault.SignNATS,
 		Store: a.store, Handle: in.Handle, Directory: a.directory, Now: a.now, Log: a.log})
 	if a.listener, err = a.listen(); err != nil {
+		return nil, err
+	}
+	if err := a.openHealth(); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -229,9 +234,10 @@ func (a *Agent) listen() (net.Listener, error) {
 		ln.Close()
 		return nil, &ConfigError{File: "api.cert", Text: "certificate or key cannot be used"}
 	}
-	if leaf, err := x509.ParseCertificate(pair.Certificate[0]); err == nil {
-		a.hosts = leaf.DNSNames // the names that it may be addressed by are the ones it can prove
+	if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err == nil {
+		a.hosts = pair.Leaf.DNSNames // the names that it may be addressed by are the ones it can prove
 	}
+	a.served = &pair
 	return tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}}), nil
 }
 
@@ -251,6 +257,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	defer a.serveHealth(ctx)() // until everything else has ended
 	var wg sync.WaitGroup
 	errs := make(chan error, 2)
 	start := func(f func() error) {
@@ -308,6 +315,9 @@ func (a *Agent) fanOut(ctx context.Context) {
 func (a *Agent) close() {
 	if a.listener != nil {
 		a.listener.Close()
+	}
+	if a.health != nil {
+		a.health.listener.Close()
 	}
 	if a.store != nil {
 		if err := a.store.Close(); err != nil {

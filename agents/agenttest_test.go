@@ -51,6 +51,7 @@ func (c *clock) move(d time.Duration) {
 type member struct {
 	id, dir, token, url string
 	config              string
+	health              string // where the health listener answers, if it is configured
 	clock               *clock
 	log                 *logBuffer
 	stop                context.CancelFunc
@@ -129,6 +130,8 @@ func (m *member) start(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.KeepNoHealth()
+	m.health = a.HealthURL()
 	ctx, stop := context.WithCancel(context.Background())
 	m.url, m.stop, m.done = "http://"+a.Addr(), stop, make(chan struct{})
 	go func() {

@@ -36,6 +36,7 @@ type Config struct {
 	OnWithdrawal intake.Policy    `yaml:"on_withdrawal" env:"WAYPOST_ON_WITHDRAWAL" validate:"oneof=ask stop erase"`    // what is answered by itself; "ask"
 
 	API    APIConfig          `yaml:"api" validate:"required"`
+	Health HealthConfig       `yaml:"health"`
 	Sinks  []SinkConfig       `yaml:"sinks" validate:"unique=Name,dive"`
 	Routes []route.RuleConfig `yaml:"routes" validate:"dive"`
 
@@ -96,7 +97,7 @@ func LoadConfig(path string) (*Config, error) {
 	if err := check.Struct(c); err != nil {
 		return nil, &ConfigError{File: "environment", Text: ruleOf(err)}
 	}
-	for _, p := range []*string{&c.Keys, &c.PassphraseFile, &c.Grant, &c.Data, &c.API.Cert, &c.API.Key} {
+	for _, p := range []*string{&c.Keys, &c.PassphraseFile, &c.Grant, &c.Data, &c.API.Cert, &c.API.Key, &c.Health.TokenFile} {
 		c.resolve(p)
 	}
 	for i := range c.Sinks {
@@ -111,7 +112,13 @@ func LoadConfig(path string) (*Config, error) {
 			}
 		}
 	}
-	return c, c.reach()
+	if err := c.reach(); err != nil {
+		return nil, err
+	}
+	if err := c.checkHealth(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (c *Config) resolve(p *string) {
@@ -126,8 +133,7 @@ func (c *Config) reach() error {
 	if err != nil {
 		return &ConfigError{File: "api.listen", Text: "not a host:port"}
 	}
-	ip := net.ParseIP(host)
-	if host == "localhost" || ip != nil && ip.IsLoopback() || c.API.Cert != "" {
+	if loopback(host) || c.API.Cert != "" {
 		return nil
 	}
 	return &ConfigError{File: "api.listen", Text: "listens beyond this machine without TLS",

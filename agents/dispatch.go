@@ -37,6 +37,7 @@ type dispatcher struct {
 	now      func() time.Time
 	log      *slog.Logger
 	wake     chan struct{}
+	attempts attempts
 	disabled atomic.Bool // the sink said 410: nothing more until a person asks for a retry or restarts
 }
 
@@ -99,6 +100,9 @@ func (p *dispatcher) work(ctx context.Context, due []*store.Delivery) bool {
 			n = len(due)
 		}
 		done, well := p.handOver(ctx, p.prepare(ctx, due[:n]))
+		for _, r := range done {
+			p.attempts.count(r.err)
+		}
 		due, results = due[n:], append(results, done...)
 		if !well || ctx.Err() != nil {
 			return p.note(results) && well

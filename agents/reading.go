@@ -255,8 +255,12 @@ func (a *Agent) Status(ctx context.Context) (*api.Status, error) {
 		h := dir.Head()
 		out.DirectoryVersion, out.DirectoryExpires = h.Version, &h.Expires
 	}
-	var err error
-	if out.Counts, err = a.store.Count(ctx, a.now()); err != nil {
+	v, err := a.vitals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out.Attention = v.concerns()
+	if out.Counts, err = a.store.Count(ctx, v.gauges); err != nil {
 		return nil, err
 	}
 	gaps, err := a.store.Gaps(ctx)

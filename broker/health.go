@@ -62,7 +62,7 @@ func (b *Broker) withHealth(ctx context.Context, run func(context.Context) error
 	b.setHealth(ln, conf != nil)
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := newDone(func() error {
-		err := health.Serve(serving, ln, health.New(newMeter(ctx, b), health.Options{Token: token, Certified: conf != nil, Log: b.log}))
+		err := health.Serve(serving, ln, health.New(newMeter(ctx, b), health.Options{Token: token, Certified: conf != nil, Program: "broker", Log: b.log}))
 		if err != nil {
 			// Whoever watches notices that nobody answers; messages go on.
 			b.log.ErrorContext(ctx, "health is not served any more", "err", err)

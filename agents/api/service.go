@@ -173,6 +173,13 @@ type Status struct {
 	DeadLetters      []DeliveryItem `json:"dead_letters,omitempty"`
 	Alarms           []string       `json:"ledger_alarms,omitempty" doc:"Folders of evidence in the agent's data folder: the ledger contradicted itself. Telephone the administrators"`
 	Duties           []Duty         `json:"duties,omitempty" doc:"Withdrawals that wait for a decision of this agency's people"`
+	Attention        []Concern      `json:"attention,omitempty" doc:"What a person should look at"`
+}
+
+// Concern is something that a person should look at.
+type Concern struct {
+	Code     string `json:"code"`
+	Sentence string `json:"sentence" doc:"What is the matter and what to do first"`
 }
 
 // GapItem is a sequence number that a peer gave out and we never saw.

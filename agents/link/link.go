@@ -56,7 +56,8 @@ type Link struct {
 
 	mu    sync.Mutex
 	nc    *nats.Conn
-	cause string // why we are not connected; a code
+	cause string    // why we are not connected; a code
+	lost  time.Time // see Lost
 
 	smooth time.Time // see Since
 }
@@ -66,7 +67,7 @@ func New(cfg Config) *Link {
 	if cfg.BatchMax == 0 {
 		cfg.BatchMax = 128
 	}
-	return &Link{cfg: cfg, log: cfg.Log, cause: "connecting"}
+	return &Link{cfg: cfg, log: cfg.Log, cause: "connecting", lost: cfg.Now()}
 }
 
 // Status says whether the broker is reachable and, if not, a code for why.
@@ -124,7 +125,7 @@ func (l *Link) connect() (*nats.Conn, error) {
 		nats.PingInterval(20 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.down(err) }),
-		nats.ConnectHandler(func(*nats.Conn) { l.rough(); l.log.Info("connected to broker") }),
+		nats.ConnectHandler(func(*nats.Conn) { l.rough(); l.up(); l.log.Info("connected to broker") }),
 		nats.ReconnectHandler(func(*nats.Conn) { l.rough(); l.up(); l.log.Info("connected to broker again") }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.down(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -156,7 +157,7 @@ func (l *Link) connect() (*nats.Conn, error) {
 func (l *Link) up() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cause = ""
+	l.cause, l.lost = "", time.Time{}
 }
 
 func (l *Link) down(err error) {
@@ -164,6 +165,9 @@ func (l *Link) down(err error) {
 	l.mu.Lock()
 	repeated := l.cause == code
 	l.cause = code
+	if l.lost.IsZero() {
+		l.lost = l.cfg.Now()
+	}
 	l.mu.Unlock()
 	if !repeated && err != nil {
 		l.log.Warn("not connected to broker; what is sent waits in the outbox", "code", code)

@@ -133,12 +133,8 @@ type Counts struct {
 	OldestUncollect *time.Time     `json:"oldest_uncollected,omitempty"` // since when the broker has had it
 }
 
-// Count reads the counts; now decides what is overdue.
-func (s *Store) Count(ctx context.Context, now time.Time) (*Counts, error) {
-	g, err := s.Gauges(ctx, now)
-	if err != nil {
-		return nil, err
-	}
+// Count adds gauges up and reads what they do not hold.
+func (s *Store) Count(ctx context.Context, g *Gauges) (*Counts, error) {
 	out, uncollected, unrouted := Total(g.Outbox), Total(g.Uncollected), Total(g.Unrouted)
 	c := Counts{OutboxPending: int(out.Count - g.Outbox[schemas.LaneReceipt].Count), Uncollected: int(uncollected.Count), Unrouted: int(unrouted.Count), Gaps: int(g.Gaps), Duties: int(g.Decisions.Count)}
 	for _, w := range g.Owed {
@@ -158,7 +154,7 @@ func (s *Store) Count(ctx context.Context, now time.Time) (*Counts, error) {
 		c.OldestUncollect = &uncollected.Since
 	}
 	c.SentByBasis = map[string]int{}
-	err = each(ctx, s.read, func(r row) error {
+	err := each(ctx, s.read, func(r row) error {
 		var basis string
 		var n int
 		err := r.Scan(&basis, &n)

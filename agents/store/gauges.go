@@ -210,11 +210,18 @@ func (s *Store) numbers(ctx context.Context, g *Gauges) error {
 	}, gaugeQueries.numbers)
 }
 
-// Probe writes one row and returns when it is on disk: nil says that the store takes what comes. It waits for updates under
-// way, and once it is queued also when ctx has ended.
+// probeRoom is what a probe writes: as much as a few messages of the usual size take with their indexes.
+const probeRoom = 32 << 10
+
+// Probe writes something of the size of a message, takes it away again, and returns when that is on disk: nil says that there
+// is room for what comes. It waits for updates under way, and once it is queued also when ctx has ended.
 func (s *Store) Probe(ctx context.Context, now time.Time) error {
 	return s.Update(ctx, func(tx *Tx) error {
-		_, err := tx.exec(`INSERT INTO probe (n, at) VALUES (1, ?) ON CONFLICT (n) DO UPDATE SET at = excluded.at`, millis(now))
+		_, err := tx.exec(`INSERT INTO probe (n, at, room) VALUES (1, ?, ?) ON CONFLICT (n) DO UPDATE SET at = excluded.at, room = excluded.room`, millis(now), make([]byte, probeRoom))
+		if err != nil {
+			return err
+		}
+		_, err = tx.exec(`DELETE FROM probe WHERE n = 1`)
 		return err
 	})
 }

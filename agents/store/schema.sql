@@ -320,8 +320,9 @@ CREATE TABLE timers (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX timers_next ON timers (next);
 
--- One row, written anew to learn whether anything can be written.
+-- Written and taken away again to learn whether anything can be written.
 CREATE TABLE probe (
-  n  INTEGER PRIMARY KEY CHECK (n = 1),
-  at INTEGER NOT NULL
+  n    INTEGER PRIMARY KEY,
+  at   INTEGER NOT NULL,
+  room BLOB NOT NULL
 ) STRICT;

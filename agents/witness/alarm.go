@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"waypost/agents/store"
@@ -45,6 +47,9 @@ var sentences = map[string]string{
 	CodeDelayed:         "A message lay at the broker for long while this agent was connected and ready to collect it.",
 	CodeLate:            "The ledger gives another time for a message than the one at which the broker acknowledged it.",
 }
+
+// Codes lists the codes of alarms.
+func Codes() []string { return slices.Sorted(maps.Keys(sentences)) }
 
 const advice = "\nKeep this folder. Tell the network's administrators by telephone, not through the broker, and give them a copy.\nThe agent goes on working.\n"
 

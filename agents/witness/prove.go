@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"waypost/schemas"
 	"waypost/schemas/directory"
@@ -129,6 +130,17 @@ func (w *Witness) Alarms() []string {
 	for _, f := range found {
 		if _, err := os.Stat(filepath.Join(w.Evidence, f.Name(), "told")); err == nil {
 			out = append(out, f.Name())
+		}
+	}
+	return out
+}
+
+// CountAlarms counts the folders of evidence by the code of their alarm. Whoever has dealt with one moves its folder away.
+func (w *Witness) CountAlarms() map[string]int {
+	out := map[string]int{}
+	for _, name := range w.Alarms() {
+		if i := strings.LastIndexByte(name, '-'); i > 0 && sentences[name[:i]] != "" {
+			out[name[:i]]++
 		}
 	}
 	return out

@@ -72,13 +72,25 @@ type Witness struct {
 	mu  sync.Mutex
 	met []string // checkpoints that came with messages
 
-	seen atomic.Pointer[string] // what we tell others that we have seen
+	seen   atomic.Pointer[string] // what we tell others that we have seen
+	looked atomic.Pointer[Sight]
 }
 
 // New prepares a witness.
 func New(c Config) *Witness {
-	return &Witness{Config: c, compared: map[string]bool{}, since: map[string]time.Time{}, fresh: c.Now()}
+	w := &Witness{Config: c, compared: map[string]bool{}, since: map[string]time.Time{}, fresh: c.Now()}
+	w.looked.Store(&Sight{At: c.Now()})
+	return w
 }
+
+// Sight is when the ledger was last found to continue what was seen before, and how many records it had.
+type Sight struct {
+	At      time.Time // of the first look: when the witness was made
+	Records int64     // 0 before the first look
+}
+
+// Last returns it. It is safe for concurrent use.
+func (w *Witness) Last() Sight { return *w.looked.Load() }
 
 // Run looks every so often until ctx ends.
 func (w *Witness) Run(ctx context.Context) {
@@ -139,6 +151,7 @@ func (w *Witness) Look(ctx context.Context) error {
 	if err := w.keep(ctx, ours, theirs); err != nil {
 		return err
 	}
+	w.looked.Store(&Sight{At: w.Now(), Records: theirs.Size})
 	if err := w.messages(ctx, theirs); err != nil {
 		return err
 	}

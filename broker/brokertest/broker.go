@@ -275,6 +275,13 @@ func (b *Broker) URL() string {
 // Addr is the broker's host and port.
 func (b *Broker) Addr() string { return hostPort(b.URL()) }
 
+// HealthURL is where the broker's health listener answers; empty unless WithConfig set one.
+func (b *Broker) HealthURL() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.run.HealthURL()
+}
+
 // Data is the folder of the broker's streams.
 func (b *Broker) Data() string { return b.cfg.Data }
 

@@ -203,6 +203,9 @@ func newAgentStatusCommand() *cobra.Command {
 					fmt.Fprintf(w, "sent without consent  %d on %s\n", k.SentByBasis[basis], clean(basis))
 				}
 			}
+			for _, c := range s.Attention {
+				fmt.Fprintf(w, "ATTENTION           %s\n", clean(c.Sentence))
+			}
 			for _, e := range s.Alarms {
 				fmt.Fprintf(w, "LEDGER ALARM        %s: read evidence/%s/README.txt in the agent's data folder, and telephone the administrators\n", clean(e), clean(e))
 			}

@@ -29,6 +29,9 @@ type State struct {
 	Ready    bool   `json:"ready"`
 	Code     string `json:"code"`     // "ready", or why not; its spelling never changes
 	Sentence string `json:"sentence"` // for people
+	// Attention are codes of what a person should look at and what is no reason to send the work elsewhere, because
+	// elsewhere it would be no better.
+	Attention []string `json:"attention,omitempty"`
 }
 
 // Source is the program that is asked. Both methods are called concurrently and end soon after their context does.
@@ -44,7 +47,9 @@ type Options struct {
 	Token string
 	// Certified says that clients check a certificate. Without one, only loopback and IP addresses are known as hosts.
 	Certified bool
-	Log       *slog.Logger
+	// Program is "agent" or "broker".
+	Program string
+	Log     *slog.Logger
 }
 
 const (
@@ -62,7 +67,7 @@ type server struct {
 // New makes the handler.
 func New(source Source, o Options) http.Handler {
 	s := &server{source: source, o: o, own: prometheus.NewRegistry()}
-	s.own.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.own.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build(o.Program))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -112,7 +112,7 @@ func gauges(t *testing.T, p Place) {
 	if age := got.Unrouted[schemas.LaneUrgent].Age(Now); age != time.Hour {
 		t.Errorf("oldest unrouted %s old, want an hour", age)
 	}
-	c, err := s.Count(ctx, Now)
+	c, err := s.Count(ctx, got)
 	if err != nil || c.OutboxPending != 2 || c.Uncollected != 2 || c.Unrouted != 2 || c.Open != 2 || c.Overdue != 2 || c.Quarantined != 3 || c.DeadLetters != 1 || c.Gaps != 3 || c.Duties != 2 {
 		t.Errorf("counts for people differ: %+v %v", c, err)
 	}

@@ -436,10 +436,10 @@ func (w *teller) ledger() {
 
 // end: counted and erased.
 func (w *teller) end() {
-	counts, err := w.s.Count(w.ctx, Now)
-	w.tell("Store.Count", counts, err)
 	gauges, err := w.s.Gauges(w.ctx, Now)
 	w.tell("Store.Gauges", gauges, err)
+	counts, err := w.s.Count(w.ctx, gauges)
+	w.tell("Store.Count", counts, err)
 	w.tell("Store.Probe", w.s.Probe(w.ctx, Now))
 	size, err := w.s.Size(w.ctx)
 	w.tell("Store.Size", size > 0, err)

@@ -160,7 +160,11 @@ func withdrawalStorm(t *testing.T, p Place) {
 	if err != nil || one.Body != nil || one.Wrapped != nil || one.Erased == nil {
 		t.Errorf("erased message still has its body: %v", err)
 	}
-	counts, err := s.Count(ctx, Now)
+	gauges, err := s.Gauges(ctx, Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, err := s.Count(ctx, gauges)
 	if err != nil || counts.SentByBasis["vital-interests"] != 1 || counts.SentByBasis["consent"] != 0 {
 		t.Errorf("counts: %+v %v", counts, err)
 	}
