@@ -28,6 +28,7 @@ type Broker struct {
 
 	noNotary bool
 	restore  bool
+	clock    func() time.Time
 	waiting  chan struct{} // closed when there is nothing but to wait for a restore
 
 	ledger chan struct{} // closed when this node's part in the ledger is done for the first time
@@ -55,6 +56,10 @@ func WithoutNotary() Option { return func(b *Broker) { b.noNotary = true } }
 // ones. With a ledger in place it changes nothing.
 func WithRestore() Option { return func(b *Broker) { b.restore = true } }
 
+// WithClock sets what time it is for the ledger and for the directory's expiry; the system's otherwise. NATS itself keeps to
+// the system's.
+func WithClock(now func() time.Time) Option { return func(b *Broker) { b.clock = now } }
+
 // WithLogger sets where the broker logs; slog.Default otherwise.
 func WithLogger(l *slog.Logger) Option { return func(b *Broker) { b.log = l } }
 
@@ -64,7 +69,7 @@ func New(cfg *Config, options ...Option) (*Broker, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: *cfg, log: slog.Default(), ready: make(chan struct{}), ledger: make(chan struct{}), waiting: make(chan struct{}), moved: make(chan struct{})}
+	b := &Broker{cfg: *cfg, log: slog.Default(), clock: time.Now, ready: make(chan struct{}), ledger: make(chan struct{}), waiting: make(chan struct{}), moved: make(chan struct{})}
 	for _, o := range options {
 		o(b)
 	}
@@ -209,7 +214,7 @@ func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	book := func() (*notary.Notary, error) {
-		return notary.New(notary.Config{Conn: nc, Root: r.root, Log: b.bundle.Log, View: b.View, Logger: b.log,
+		return notary.New(notary.Config{Conn: nc, Root: r.root, Log: b.bundle.Log, View: b.View, Logger: b.log, Now: b.clock,
 			Interval: b.cfg.Ledger.Interval, Receipt: b.cfg.Retention.AfterReceipt, MaxAge: b.cfg.Retention.MaxAge})
 	}
 	done, failed := make(chan error, 1), make(chan error, 1)

@@ -91,7 +91,7 @@ func (b *Broker) listens(nc, system *nats.Conn) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.asking = &Asking{Conn: nc, System: system, Root: root, Now: time.Now}
+	b.asking = &Asking{Conn: nc, System: system, Root: root, Now: b.clock}
 	return nil
 }
 

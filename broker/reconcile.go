@@ -151,7 +151,7 @@ func (r *reconciler) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if view.Expired(time.Now()) {
+	if view.Expired(r.b.clock()) {
 		r.b.log.WarnContext(ctx, "directory head has expired: run `waypost network sign`", "expired", view.Head().Expires)
 	}
 	if r.b.leads() {

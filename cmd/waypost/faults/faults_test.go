@@ -115,7 +115,11 @@ func (w *world) choose(random *rand.Rand) strike {
 		return strike{"reset " + line.name, line.reset, func() {}}
 	case 8:
 		d := time.Duration(random.IntN(240)-120) * time.Second
-		return strike{fmt.Sprintf("clock of %s is wrong by %v", agent.name, d), func() { agent.skew(d) }, func() { agent.skew(0) }}
+		whose := agent.process
+		if random.IntN(3) == 0 {
+			whose = node // the ledger's time
+		}
+		return strike{fmt.Sprintf("clock of %s is wrong by %v", whose.name, d), func() { whose.skew(d) }, func() { whose.skew(0) }}
 	default: // a full disk; whoever keeps the machine makes room and restarts a node, an agent goes on by itself
 		if random.IntN(2) == 0 {
 			return strike{"disk of " + node.name + " is full", func() { node.limit(1) }, func() { node.limit(0); node.kill(); node.start() }}

@@ -47,21 +47,6 @@ func TestMain(m *testing.M) {
 func child(role, config string, log *slog.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if role == "broker" {
-		cfg, err := broker.LoadConfigWith(config, nil, nil)
-		if err != nil {
-			return err
-		}
-		b, err := broker.New(cfg, broker.WithLogger(log))
-		if err != nil {
-			return err
-		}
-		return b.Run(ctx)
-	}
-	cfg, err := agents.LoadConfig(config)
-	if err != nil {
-		return err
-	}
 	var offset atomic.Int64
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
@@ -74,7 +59,23 @@ func child(role, config string, log *slog.Logger) error {
 			}
 		}
 	}()
-	a, err := agents.New(cfg, log, func() time.Time { return time.Now().Add(time.Duration(offset.Load())) })
+	now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+	if role == "broker" {
+		cfg, err := broker.LoadConfigWith(config, nil, nil)
+		if err != nil {
+			return err
+		}
+		b, err := broker.New(cfg, broker.WithLogger(log), broker.WithClock(now))
+		if err != nil {
+			return err
+		}
+		return b.Run(ctx)
+	}
+	cfg, err := agents.LoadConfig(config)
+	if err != nil {
+		return err
+	}
+	a, err := agents.New(cfg, log, now)
 	if err != nil {
 		return err
 	}
