@@ -175,6 +175,14 @@ func (b *BackupStream) part(ctx context.Context, nc *nats.Conn, subject string, 
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	m, err := nc.RequestWithContext(ctx, subject, data)
+	for errors.Is(err, nats.ErrNoResponders) && ctx.Err() == nil {
+		// In a cluster another node may take the parts, and ours has not heard yet that it listens. Nobody got this one.
+		select {
+		case <-time.After(leaderEvery):
+			m, err = nc.RequestWithContext(ctx, subject, data)
+		case <-ctx.Done():
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", b.Name, err)
 	}

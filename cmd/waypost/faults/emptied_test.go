@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"waypost/broker"
 	"waypost/broker/network"
@@ -29,13 +30,17 @@ func (w *world) emptied(seed uint64) {
 	gone.kill()
 	w.must(os.RemoveAll(filepath.Join(w.dir, fmt.Sprintf("data-%d", at))))
 	gone.start()
-	w.copies()
-	w.history.fault("%s has everything again; kill %s", gone.name, other.name)
-	other.kill()
+	pause(nil, 2*time.Second) // some of it is written while the node catches up
 	close(stop)
 	wg.Wait()
 	if err := <-flowed; err != nil {
 		w.t.Fatalf("%v\n%s", err, w.history.faults())
+	}
+	w.copies()
+	w.history.fault("%s has everything again; kill %s", gone.name, other.name)
+	other.kill()
+	for i, r := range routes {
+		w.must(w.send(w.t.Context(), r[0], r[1], fmt.Sprintf("emptied-%d", i), i == 0))
 	}
 	w.ready()
 	w.check()
