@@ -130,13 +130,9 @@ func (a *Agent) held(ctx context.Context, dir *directory.View, ids []string) ([]
 func (a *Agent) certify(c schemas.Consent, supersedes string, now time.Time) (*certificate, error) {
 	c.Fill(now)
 	cert := consent.Certificate{ID: consent.NewID(), Issuer: a.cfg.Agency, Issued: now, Supersedes: supersedes, Consent: c}
-	text, err := consent.Sign(cert, a.vault.Signer())
+	signed, text, err := consent.Issue(cert, a.vault.Signer())
 	if err != nil {
 		return nil, &api.Error{Status: http.StatusUnprocessableEntity, Code: "invalid-consent", Sentence: "The consent cannot be made into a certificate.", Cause: err}
-	}
-	signed, err := consent.Read(text)
-	if err != nil {
-		return nil, err
 	}
 	return &certificate{Certificate: signed, text: text, new: true, marks: &store.Marks{}}, nil
 }

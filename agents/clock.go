@@ -10,8 +10,13 @@ import (
 	"waypost/schemas/clock"
 )
 
-// clockPoll bounds how long a changed system clock goes unnoticed.
-const clockPoll = 5 * time.Second
+const (
+	// clockPoll bounds how long a changed system clock goes unnoticed.
+	clockPoll = 5 * time.Second
+	// clockGather is how long a new clock may wait for others: nearly every message brings one, and each look at all of them
+	// costs as much as half a message.
+	clockGather = 20 * time.Millisecond
+)
 
 // runClocks marks referrals whose answer is overdue, ours and theirs, each once for ever: the mark is in the store, so a
 // restart neither forgets nor repeats it.
@@ -31,6 +36,7 @@ func (a *Agent) runClocks(ctx context.Context) {
 		case <-ctx.Done():
 		case <-t.C:
 		case <-a.store.Woken(store.Clocks):
+			pause(ctx, clockGather)
 		}
 		t.Stop()
 	}
@@ -126,9 +132,9 @@ func (a *Agent) calendar() clock.Calendar {
 	if dir == nil {
 		return clock.Calendar{}
 	}
-	own, ok := dir.Agency(a.cfg.Agency)
+	_, region, ok := dir.Place(a.cfg.Agency)
 	if !ok {
 		return clock.Calendar{}
 	}
-	return clock.CalendarOf(own.Region)
+	return clock.CalendarOf(region)
 }

@@ -62,14 +62,18 @@ func disallowed(err error, m *envelope.Manifest) error {
 // repeat is an idempotency key on its way into the store: keyed hashes, never what the caller sent.
 type repeat struct{ key, request []byte }
 
-func (a *Agent) idempotency(k api.Key, operation string, request []byte) *repeat {
+func (a *Agent) idempotency(k api.Key, operation string, request any) (*repeat, error) {
 	if k.Value == "" {
-		return nil
+		return nil, nil
+	}
+	text, err := schemas.Encode(request)
+	if err != nil {
+		return nil, err
 	}
 	return &repeat{
 		key:     a.vault.MAC("idempotency-key", []byte(k.Token+"\x00"+k.Value)),
-		request: a.vault.MAC("idempotency-request", append([]byte(operation+"\x00"), request...)),
-	}
+		request: a.vault.MAC("idempotency-request", append([]byte(operation+"\x00"), text...)),
+	}, nil
 }
 
 // errKeyReused: the key came before with other content.

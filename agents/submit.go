@@ -16,11 +16,10 @@ import (
 
 // Submit accepts a message from the agency's own system. See api.Service for what its answer promises.
 func (a *Agent) Submit(ctx context.Context, s *schemas.Submission, key api.Key) (*api.Accepted, error) {
-	request, err := schemas.Encode(s)
+	again, err := a.idempotency(key, "referral", s)
 	if err != nil {
 		return nil, err
 	}
-	again := a.idempotency(key, "referral", request)
 	if done, err := a.repeated(ctx, again); done != nil || err != nil {
 		return done, err
 	}
@@ -134,11 +133,10 @@ func (a *Agent) follow(ctx context.Context, o *outgoing) error {
 
 // Respond accepts an answer to a referral that this agency received.
 func (a *Agent) Respond(ctx context.Context, id string, r *schemas.ReferralResponse, key api.Key) (*api.Accepted, error) {
-	request, err := schemas.Encode(r)
+	again, err := a.idempotency(key, "response/"+id, r)
 	if err != nil {
 		return nil, err
 	}
-	again := a.idempotency(key, "response/"+id, request)
 	if done, err := a.repeated(ctx, again); done != nil || err != nil {
 		return done, err
 	}

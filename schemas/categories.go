@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // declarer is a type whose prose holds categories that its author declared.
@@ -52,17 +53,46 @@ func collect(v reflect.Value, found map[Category]bool) {
 				}
 			}
 		}
-		for i := range v.NumField() {
-			f := v.Type().Field(i)
-			if !f.IsExported() || v.Field(i).IsZero() {
+		for _, f := range categorised(v.Type()) {
+			field := v.Field(f.index)
+			if field.IsZero() {
 				continue
 			}
-			if tag := f.Tag.Get("category"); tag != "" {
-				for c := range strings.SplitSeq(tag, ",") {
-					found[Category(c)] = true
-				}
+			for _, c := range f.categories {
+				found[c] = true
 			}
-			collect(v.Field(i), found)
+			collect(field, found)
 		}
 	}
+}
+
+// fieldCategories are what the tag of one exported field says.
+type fieldCategories struct {
+	index      int
+	categories []Category
+}
+
+// fieldLists remembers categorised by type, as memberLists does members.
+var fieldLists sync.Map // reflect.Type → []fieldCategories
+
+func categorised(t reflect.Type) []fieldCategories {
+	if known, ok := fieldLists.Load(t); ok {
+		return known.([]fieldCategories)
+	}
+	var list []fieldCategories
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		field := fieldCategories{index: i}
+		if tag := f.Tag.Get("category"); tag != "" {
+			for c := range strings.SplitSeq(tag, ",") {
+				field.categories = append(field.categories, Category(c))
+			}
+		}
+		list = append(list, field)
+	}
+	fieldLists.Store(t, list)
+	return list
 }

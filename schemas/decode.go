@@ -52,12 +52,20 @@ func Encode(v any) ([]byte, error) {
 	return b, nil
 }
 
-func strict(data []byte, v any, refuseEmpty bool) error {
+// Readable checks what Strict checks before it builds anything: well-formed JSON within the limits, every member once, no null.
+// It is for the writer of a document, who knows what is in it. The error is an *InvalidError.
+func Readable(data []byte) error { return readable(data, false) }
+
+func readable(data []byte, refuseEmpty bool) error {
 	if len(data) > MaxDocument {
 		return invalid([]Problem{{Path: "", Rule: RuleTooLarge, Hint: "send at most 1 MiB; larger things travel as attachments"}})
 	}
-	if problems := scan(data, refuseEmpty); len(problems) > 0 {
-		return invalid(problems)
+	return invalid(scan(data, refuseEmpty))
+}
+
+func strict(data []byte, v any, refuseEmpty bool) error {
+	if err := readable(data, refuseEmpty); err != nil {
+		return err
 	}
 	if err := json.Unmarshal(data, v, json.RejectUnknownMembers(true)); err != nil {
 		// What was decoded before the error is hostile input that nobody has checked.

@@ -3,7 +3,9 @@ package schemas
 import (
 	"iter"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -11,6 +13,7 @@ import (
 type member struct {
 	name  string // "" for an embedded struct, whose members are the parent's
 	field reflect.StructField
+	deep  bool // there are structs of ours in it
 }
 
 // jsonName returns the member name of a field, "" for an embedded struct, and false when it has none.
@@ -28,29 +31,39 @@ func jsonName(f reflect.StructField) (string, bool) {
 	return name, true
 }
 
+// memberLists remembers members by type: there are few types and they do not change, and a walk asks for each many times.
+var memberLists sync.Map // reflect.Type → []member
+
 // members yields the JSON members of a struct type, those of embedded structs among them.
-func members(t reflect.Type) iter.Seq[member] {
-	return func(yield func(member) bool) {
-		for i := range t.NumField() {
-			f := t.Field(i)
-			name, ok := jsonName(f)
-			if !ok {
-				continue
-			}
-			if name == "" {
-				for m := range members(elemOf(f.Type)) {
-					m.field.Index = append([]int{i}, m.field.Index...)
-					if !yield(m) {
-						return
-					}
-				}
-				continue
-			}
-			if !yield(member{name: name, field: f}) {
-				return
-			}
-		}
+func members(t reflect.Type) iter.Seq[member] { return slices.Values(memberList(t)) }
+
+func memberList(t reflect.Type) []member {
+	if known, ok := memberLists.Load(t); ok {
+		return known.([]member)
 	}
+	list := listMembers(t)
+	memberLists.Store(t, list)
+	return list
+}
+
+func listMembers(t reflect.Type) (list []member) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, ok := jsonName(f)
+		if !ok {
+			continue
+		}
+		if name == "" {
+			for _, m := range listMembers(elemOf(f.Type)) {
+				m.field.Index = append([]int{i}, m.field.Index...)
+				list = append(list, m)
+			}
+			continue
+		}
+		inner := elemOf(f.Type)
+		list = append(list, member{name: name, field: f, deep: inner.Kind() == reflect.Struct && !isTime(inner)})
+	}
+	return list
 }
 
 func fieldNamed(t reflect.Type, name string) (reflect.Type, bool) {

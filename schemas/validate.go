@@ -198,7 +198,12 @@ func rulesOf(v reflect.Value, path string, now time.Time) []Problem {
 			problems = append(problems, p)
 		}
 	}
-	for m := range members(v.Type()) {
+	list := memberList(v.Type())
+	for i := range list {
+		m := &list[i]
+		if !m.deep {
+			continue
+		}
 		field, err := v.FieldByIndexErr(m.field.Index)
 		if err != nil {
 			continue // inside an embedded nil pointer

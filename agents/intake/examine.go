@@ -250,11 +250,7 @@ func Describe(m *envelope.Manifest, payload schemas.Payload, event string) route
 
 // OpenCertificate verifies a certificate with the key its issuer had when it was issued.
 func OpenCertificate(dir *directory.View, text string) (*consent.Certificate, error) {
-	unverified, err := consent.Read(text)
-	if err != nil {
-		return nil, err
-	}
-	return consent.Open(text, dir.Verifiers(unverified.Issuer, unverified.Issued)...)
+	return consent.OpenWith(text, dir.Verifiers)
 }
 
 // OpenStatement verifies a statement with the key its author had at its time.

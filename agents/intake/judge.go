@@ -15,8 +15,8 @@ import (
 // PartyOf is an agency as consent knows it.
 func PartyOf(dir *directory.View, id string) consent.Party {
 	p := consent.Party{ID: id}
-	if a, ok := dir.Agency(id); ok {
-		p.Role, p.Region = a.Role, schemas.Region(a.Region)
+	if role, region, ok := dir.Place(id); ok {
+		p.Role, p.Region = role, schemas.Region(region)
 	}
 	return p
 }

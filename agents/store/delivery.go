@@ -119,7 +119,8 @@ func (s *Store) StillDue(ctx context.Context, due []*Delivery) (map[int64]bool, 
 // PendingSinks lists the sinks that have not taken something they must, dead letters included, so that a sink dropped from
 // the configuration is noticed.
 func (s *Store) PendingSinks(ctx context.Context) (map[string]int, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT sink, count(*) FROM deliveries WHERE state NOT IN ('done', 'stopped') AND (required OR state = 'pending') GROUP BY sink`)
+	rows, err := s.read.QueryContext(ctx, `SELECT sink, count(*) FROM deliveries WHERE state = 'pending' GROUP BY sink
+		UNION ALL SELECT sink, count(*) FROM deliveries WHERE state = 'dead' AND required GROUP BY sink`)
 	if err != nil {
 		return nil, fmt.Errorf("read deliveries: %w", classify(err))
 	}
@@ -131,7 +132,7 @@ func (s *Store) PendingSinks(ctx context.Context) (map[string]int, error) {
 		if err := rows.Scan(&name, &n); err != nil {
 			return nil, classify(err)
 		}
-		out[name] = n
+		out[name] += n
 	}
 	return out, classify(rows.Err())
 }

@@ -50,26 +50,26 @@ func (v *Vault) Seal(recipient, id string, plain []byte) (ciphertext, wrapped []
 	return out.Bytes(), v.local.seal(purposeFileKey, id, w.fileKey), nil
 }
 
+// keeper keeps the file key that the identity finds, so that the header is read once.
+type keeper struct {
+	age.Identity
+	fileKey []byte
+}
+
+func (k *keeper) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	key, err := k.Identity.Unwrap(stanzas)
+	k.fileKey = bytes.Clone(key)
+	return key, err
+}
+
 // Open decrypts a body that was sealed to this agency. It proves nothing about the sender: age authenticates nobody. On
 // error every result is nil; ErrNotForMe and ErrCorrupt say which.
 func (v *Vault) Open(id string, ciphertext []byte) (plain, wrapped []byte, err error) {
-	header, err := age.ExtractHeader(bytes.NewReader(ciphertext))
-	if err != nil {
-		return nil, nil, fmt.Errorf("open message %s: %w", id, ErrCorrupt)
-	}
-	fileKey, err := age.DecryptHeader(header, v.identity)
-	if err != nil {
-		var none *age.NoIdentityMatchError
-		if errors.As(err, &none) {
-			return nil, nil, fmt.Errorf("open message %s: %w", id, ErrNotForMe)
-		}
-		return nil, nil, fmt.Errorf("open message %s: %w", id, ErrCorrupt)
-	}
-	plain, err = decrypt(id, ciphertext, fileKey)
-	if err != nil {
+	k := &keeper{Identity: v.identity}
+	if plain, err = decrypt(id, ciphertext, k); err != nil {
 		return nil, nil, err
 	}
-	return plain, v.local.seal(purposeFileKey, id, fileKey), nil
+	return plain, v.local.seal(purposeFileKey, id, k.fileKey), nil
 }
 
 // Reopen reads a kept copy with its own wrapped file key, three times as fast as Open and without the identity.
@@ -78,16 +78,21 @@ func (v *Vault) Reopen(id string, ciphertext, wrapped []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reopen message %s: %w", id, ErrCorrupt)
 	}
-	return decrypt(id, ciphertext, fileKey)
+	return decrypt(id, ciphertext, age.NewInjectedFileKeyIdentity(fileKey))
 }
 
-func decrypt(id string, ciphertext, fileKey []byte) ([]byte, error) {
-	r, err := age.Decrypt(bytes.NewReader(ciphertext), age.NewInjectedFileKeyIdentity(fileKey))
-	if err != nil {
+// decrypt reads by offset: the reader for streams takes and clears two buffers of 64 KiB for each message, however short.
+func decrypt(id string, ciphertext []byte, identity age.Identity) ([]byte, error) {
+	r, size, err := age.DecryptReaderAt(bytes.NewReader(ciphertext), int64(len(ciphertext)), identity)
+	var none *age.NoIdentityMatchError
+	switch {
+	case errors.As(err, &none):
+		return nil, fmt.Errorf("open message %s: %w", id, ErrNotForMe)
+	case err != nil, size > maxPlain:
 		return nil, fmt.Errorf("open message %s: %w", id, ErrCorrupt)
 	}
-	plain, err := io.ReadAll(io.LimitReader(r, maxPlain+1))
-	if err != nil || len(plain) > maxPlain {
+	plain := make([]byte, size)
+	if n, err := r.ReadAt(plain, 0); int64(n) != size || err != nil && err != io.EOF {
 		return nil, fmt.Errorf("open message %s: %w", id, ErrCorrupt)
 	}
 	return plain, nil

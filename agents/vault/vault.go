@@ -105,7 +105,7 @@ func (v *Vault) FileKey(id string, wrapped []byte) ([]byte, error) {
 
 // OpenDisclosed opens a sealed body with the file key that was disclosed with it. It needs no vault.
 func OpenDisclosed(id string, ciphertext, fileKey []byte) ([]byte, error) {
-	return decrypt(id, ciphertext, fileKey)
+	return decrypt(id, ciphertext, age.NewInjectedFileKeyIdentity(fileKey))
 }
 
 func assemble(f keyFiles) (*Vault, error) {

@@ -71,6 +71,12 @@ func wrap(err error) error {
 // has no end. The signer must carry the name c.Issuer. What Sign returns, Read
 // and Open accept.
 func Sign(c Certificate, signer note.Signer) (string, error) {
+	_, text, err := Issue(c, signer)
+	return text, err
+}
+
+// Issue is Sign that also returns the certificate as every reader of the text will see it.
+func Issue(c Certificate, signer note.Signer) (*Certificate, string, error) {
 	c.Type = CertificateType
 	c.Issued = envelope.Timestamp(c.Issued)
 	for _, t := range []*time.Time{&c.Consent.Given, &c.Consent.Expires, &c.Consent.Review} {
@@ -79,24 +85,25 @@ func Sign(c Certificate, signer note.Signer) (string, error) {
 		}
 	}
 	if err := c.check(); err != nil {
-		return "", err
+		return nil, "", err
 	}
 	if signer.Name() != c.Issuer {
-		return "", &Error{Code: envelope.CodeBadSignature, Field: "/issuer", Rule: "signer_name"}
+		return nil, "", &Error{Code: envelope.CodeBadSignature, Field: "/issuer", Rule: "signer_name"}
 	}
 	text, err := envelope.SignLine(&c, signer)
 	if err != nil {
-		return "", wrap(err)
+		return nil, "", wrap(err)
 	}
 	if len(text) > MaxCertificate {
-		return "", &Error{Code: envelope.CodeTooLarge, Field: "note", Rule: "note_limit"}
+		return nil, "", &Error{Code: envelope.CodeTooLarge, Field: "note", Rule: "note_limit"}
 	}
-	// The strict reader knows rules of form that Sign's caller may have broken,
+	// The strict reader knows rules of form that the caller may have broken,
 	// such as an empty list: refuse here what every recipient would refuse.
-	if _, err := Read(string(text)); err != nil {
-		return "", err
+	signed, err := Read(string(text))
+	if err != nil {
+		return nil, "", err
 	}
-	return string(text), nil
+	return signed, string(text), nil
 }
 
 // Read parses a certificate without checking who signed it: for showing one's
@@ -111,6 +118,12 @@ func Read(text string) (*Certificate, error) {
 // signed it, with one of verifiers: give it the keys that the directory lists
 // for that agency at the time the certificate was issued. On error it is nil.
 func Open(text string, verifiers ...note.Verifier) (*Certificate, error) {
+	return OpenWith(text, func(string, time.Time) []note.Verifier { return verifiers })
+}
+
+// OpenWith is Open for a text of which the issuer is not known yet: keys is asked for the verifiers of the issuer that it
+// names, at the time at which it says that it was issued.
+func OpenWith(text string, keys func(issuer string, at time.Time) []note.Verifier) (*Certificate, error) {
 	c, line, err := read(text)
 	if err != nil {
 		return nil, err
@@ -119,7 +132,7 @@ func Open(text string, verifiers ...note.Verifier) (*Certificate, error) {
 	if line.Signer != c.Issuer {
 		return nil, &Error{Code: envelope.CodeBadSignature, Field: "/issuer", Rule: "signer_name"}
 	}
-	if _, err := line.Verify(verifiers...); err != nil {
+	if _, err := line.Verify(keys(c.Issuer, c.Issued)...); err != nil {
 		return nil, wrap(err)
 	}
 	return c, nil

@@ -156,6 +156,16 @@ func (v *View) Agency(id string) (*Agency, bool) {
 	return m.clone(), true
 }
 
+// Place returns the role and the region of an agency, which are asked for many times for each message; false for one that
+// is not listed.
+func (v *View) Place(id string) (role schemas.Role, region string, listed bool) {
+	m, ok := v.agencies[id]
+	if !ok {
+		return "", "", false
+	}
+	return m.Role, m.Region, true
+}
+
 // Agencies returns all entries of agencies, sorted by id.
 func (v *View) Agencies() []*Agency {
 	out := make([]*Agency, len(v.ids))

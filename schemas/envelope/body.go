@@ -72,9 +72,8 @@ func EncodeBody(h Header, certificates, statements []string, seen string, payloa
 	}
 	// The reader's limits (depth, size) are the writer's too: learn it before
 	// the message has a number.
-	var back Body
-	if err := DecodeCanonical(doc, &back); err != nil {
-		return nil, fmt.Errorf("check body: %w", err)
+	if err := schemas.Readable(doc); err != nil {
+		return nil, fmt.Errorf("check body: %w", invalid(err))
 	}
 	size := PaddedSize(len(doc))
 	if size > MaxPlain {
