@@ -144,3 +144,7 @@ func (a *Agent) probe(ctx, running context.Context) error {
 	}
 	return err
 }
+
+// pair says whether this agent is the one that works, and whether there may be another that shares its store. A store of
+// its own admits one agent.
+func (a *Agent) pair() (active, paired bool) { return true, false }

@@ -14,6 +14,8 @@ import (
 var (
 	metricReady     = health.Gauge("waypost_agent_ready", "1 when /readyz says so.")
 	metricInfo      = health.Gauge("waypost_agent_info", "1; whose agent it is.", "agency")
+	metricActive    = health.Gauge("waypost_agent_active", "1 on the agent that works; 0 on one of a pair that stands by.")
+	metricPaired    = health.Gauge("waypost_agent_paired", "1 when two agents of the agency share a store.")
 	metricConnected = health.Gauge("waypost_agent_connected", "1 while the broker is reachable.")
 	metricLost      = health.Gauge("waypost_agent_disconnected_seconds", "How long the broker has not been reachable; 0 while it is.", "code")
 	metricRead      = health.Gauge("waypost_agent_store_read", "1 when the store could be read; without it nothing below is reported.")
@@ -32,6 +34,7 @@ var (
 	metricPendingAge    = health.Gauge("waypost_agent_deliveries_overdue_seconds", "How long ago the first of these was due; 0 when none is.", "sink")
 	metricDead          = health.Gauge("waypost_agent_deliveries_dead", "Hand-overs to a sink that were given up until a person asks for a retry.", "sink")
 	metricAttempts      = health.Counter("waypost_agent_sink_attempts_total", "Attempts to hand something to a sink, by what came of it: taken, failed, refused, disabled.", "sink", "code")
+	metricQuarantined   = health.Counter("waypost_agent_quarantined_messages_total", "Messages ever kept and not let through.")
 	metricQuarantine    = health.Gauge("waypost_agent_quarantine_messages", "Messages that were kept and not let through, by why.", "code")
 	metricOpen          = health.Gauge("waypost_agent_answers_open", "Messages that wait for an answer: owed by this agency, or awaited from others.", "side", "lane")
 	metricOverdue       = health.Gauge("waypost_agent_answers_overdue", "Of these, the ones whose time has run out. The lane says how urgent they are.", "side", "lane")
@@ -86,6 +89,9 @@ func (m *meter) State(ctx context.Context) health.State {
 func (m *meter) Measure(ctx context.Context, out health.Samples) {
 	out.Set(metricInfo, 1, m.a.cfg.Agency)
 	out.Flag(metricReady, m.State(ctx).Ready)
+	active, paired := m.a.pair()
+	out.Flag(metricActive, active)
+	out.Flag(metricPaired, paired)
 	for _, p := range m.a.sinks {
 		for i, code := range attemptCodes {
 			out.Set(metricAttempts, float64(p.attempts[i].Load()), p.sink.Name(), code)
@@ -152,9 +158,12 @@ func (v *vitals) measureMail(out health.Samples, sinks []*dispatcher) {
 	for code, n := range g.Held {
 		out.Set(metricHeld, float64(n), code)
 	}
+	quarantined := int64(0)
 	for code, n := range g.Quarantine {
 		out.Set(metricQuarantine, float64(n), code)
+		quarantined += n
 	}
+	out.Set(metricQuarantined, float64(quarantined)) // none is ever taken out of it
 	for _, p := range sinks {
 		name := p.sink.Name()
 		v.queue(out, metricPending, metricPendingAge, g.Pending[name], name)

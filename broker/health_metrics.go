@@ -18,6 +18,7 @@ var (
 	metricLedger   = health.Gauge("waypost_broker_keeps_ledger", "1 on the process whose notary records.")
 	metricRead     = health.Gauge("waypost_broker_status_read", "1 when the network's status could be read; without it nothing below is reported.")
 	metricProblems = health.Gauge("waypost_broker_status_problems", "What waypost broker status would list as problems.")
+	metricDisk     = health.Gauge("waypost_broker_disk_free_bytes", "What is free on the disk of the data folder; not of an external NATS.")
 	metricCert     = health.Gauge("waypost_broker_certificate_expiry_timestamp_seconds", "When a TLS certificate ends: of the listener, of the cluster, of the cluster's CA. Infinite for those not in use.", "code")
 	metricJWT      = health.Gauge("waypost_broker_jwt_expiry_timestamp_seconds", "When the first of the claims in the bundle ends: of operator, accounts, the broker's own user. Infinite for never.", "code")
 )
@@ -99,6 +100,11 @@ func (m *meter) Measure(ctx context.Context, out health.Samples) {
 	st := m.State(ctx)
 	out.Flag(metricReady, st.Ready)
 	out.Flag(metricLedger, m.b.KeepsLedger())
+	if m.b.opts != nil {
+		if free, err := health.DiskFree(m.b.cfg.Data); err == nil {
+			out.Set(metricDisk, float64(free))
+		}
+	}
 	if ends, err := m.ends.Get(ctx); err == nil {
 		for code, at := range ends.certificates {
 			out.Time(metricCert, at, code)
