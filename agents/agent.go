@@ -206,7 +206,7 @@ func (a *Agent) openRoutes() error {
 			return &ConfigError{File: "sinks." + c.Name, Text: err.Error()}
 		}
 		a.sinks = append(a.sinks, &dispatcher{agency: a.cfg.Agency, sink: sink, schedule: schedule, store: a.store, vault: a.vault, emit: a.emit,
-			now: a.now, log: a.log, wake: make(chan struct{}, 2)})
+			now: a.now, log: a.log, woken: map[bool]<-chan struct{}{true: a.store.Watch(store.DeliveriesUrgent), false: a.store.Watch(store.Deliveries)}})
 	}
 	waiting, err := a.store.PendingSinks(context.Background())
 	if err != nil {
@@ -277,7 +277,6 @@ func (a *Agent) Run(ctx context.Context) error {
 		go func() { defer wg.Done(); f() }()
 	}
 	work(func() { a.runClocks(ctx) })
-	work(func() { a.fanOut(ctx) })
 	work(func() { a.witness.Run(ctx) })
 	for _, p := range a.sinks {
 		work(func() { p.run(ctx, true) })
@@ -291,25 +290,6 @@ func (a *Agent) Run(ctx context.Context) error {
 		all = errors.Join(all, err)
 	}
 	return all
-}
-
-// fanOut passes the store's one signal for new deliveries to every sink's workers.
-func (a *Agent) fanOut(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-a.store.Woken(store.Deliveries):
-			for _, p := range a.sinks {
-				for range cap(p.wake) {
-					select {
-					case p.wake <- struct{}{}:
-					default:
-					}
-				}
-			}
-		}
-	}
 }
 
 func (a *Agent) close() {

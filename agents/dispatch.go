@@ -20,6 +20,7 @@ import (
 
 const (
 	dispatchMax  = 64
+	pressedMax   = 2 // while there is urgent traffic: what is urgent waits for the hand-over under way
 	dispatchIdle = 30 * time.Second
 	noteEvery    = 50 * time.Millisecond // how long a hand-over may stay unnoted while its batch goes on
 )
@@ -36,7 +37,7 @@ type dispatcher struct {
 	emit     *intake.Emitter
 	now      func() time.Time
 	log      *slog.Logger
-	wake     chan struct{}
+	woken    map[bool]<-chan struct{} // by urgent: each worker has its own, or one would take the other's signal
 	attempts attempts
 	disabled atomic.Bool // the sink said 410: nothing more until a person asks for a retry or restarts
 }
@@ -58,7 +59,7 @@ func (p *dispatcher) run(ctx context.Context, urgent bool) {
 			p.wait(ctx, urgent)
 			continue
 		}
-		if p.work(ctx, due) {
+		if p.work(ctx, due, urgent) {
 			failures = 0
 			continue
 		}
@@ -78,7 +79,7 @@ func (p *dispatcher) wait(ctx context.Context, urgent bool) {
 	select {
 	case <-ctx.Done():
 	case <-t.C:
-	case <-p.wake:
+	case <-p.woken[urgent]:
 	}
 }
 
@@ -90,14 +91,17 @@ type handOver struct {
 }
 
 // work hands over what is due and notes it; false when the sink failed in a way that will hit the next one too.
-func (p *dispatcher) work(ctx context.Context, due []*store.Delivery) bool {
+func (p *dispatcher) work(ctx context.Context, due []*store.Delivery, urgent bool) bool {
 	var results []result
 	started := p.now()
 	_, batch := p.sink.(route.BatchSink)
 	for len(due) > 0 {
-		n := 1
+		n, began := 1, time.Now()
 		if batch {
 			n = len(due)
+		}
+		if !urgent && p.store.Pressed() {
+			n = min(n, pressedMax)
 		}
 		done, well := p.handOver(ctx, p.prepare(ctx, due[:n]))
 		for _, r := range done {
@@ -105,16 +109,19 @@ func (p *dispatcher) work(ctx context.Context, due []*store.Delivery) bool {
 		}
 		due, results = due[n:], append(results, done...)
 		if !well || ctx.Err() != nil {
-			return p.note(results) && well
+			return p.note(results, urgent) && well
 		}
 		if p.now().Sub(started) > noteEvery {
-			if !p.note(results) {
+			if !p.note(results, urgent) {
 				return false
 			}
 			results, started = nil, p.now()
 		}
+		if !urgent {
+			p.store.Rest(ctx, time.Since(began))
+		}
 	}
-	return p.note(results)
+	return p.note(results, urgent)
 }
 
 // prepare opens what is to be handed over, over the cores, and then leaves out what is no longer due: since the list was read
@@ -188,13 +195,17 @@ func (p *dispatcher) deliver(ctx context.Context, docs []*route.Delivery) (taken
 }
 
 // note writes results down in one transaction. It goes on when ctx has ended: what a sink has taken must be remembered.
-func (p *dispatcher) note(results []result) bool {
+func (p *dispatcher) note(results []result, urgent bool) bool {
 	if len(results) == 0 {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	err := p.store.Update(ctx, func(tx *store.Tx) error {
+	update := p.store.Update
+	if urgent {
+		update = p.store.UpdateUrgent
+	}
+	err := update(ctx, func(tx *store.Tx) error {
 		for _, r := range results {
 			if r.err != nil {
 				if err := p.failed(tx, r); err != nil {

@@ -52,7 +52,11 @@ func (a *Agent) send(ctx context.Context, o *outgoing, again *repeat, also func(
 		row.Certificates = append(row.Certificates, c.ID)
 	}
 	var first string
-	err = a.store.Update(ctx, func(tx *store.Tx) error {
+	update := a.store.Update
+	if m.Lane == schemas.LaneUrgent {
+		update = a.store.UpdateUrgent
+	}
+	err = update(ctx, func(tx *store.Tx) error {
 		first = "" // the store may run this twice
 		if again != nil {
 			request, message, err := tx.Repeated(again.key)

@@ -32,7 +32,7 @@ func (a *Agent) Withdraw(ctx context.Context, id string) (*api.ConsentDetail, er
 		return nil, err
 	}
 	now := a.now()
-	err = a.store.Update(ctx, func(tx *store.Tx) error {
+	err = a.store.UpdateUrgent(ctx, func(tx *store.Tx) error {
 		for _, c := range chain {
 			if err := a.withdraw(tx, c, now); err != nil {
 				return err
@@ -126,7 +126,7 @@ func (a *Agent) Stands(ctx context.Context, id string) (*api.ConsentDetail, erro
 		return nil, refuse(intake.CodeNotTheIssuer, "Only the agency that took a consent can say that it stands.", "Telephone that agency.")
 	}
 	now := a.now()
-	err = a.store.Update(ctx, func(tx *store.Tx) error {
+	err = a.store.UpdateUrgent(ctx, func(tx *store.Tx) error {
 		marks, err := tx.Marks(id)
 		if err != nil {
 			return err
@@ -180,7 +180,7 @@ func (a *Agent) Answer(ctx context.Context, id string, answer *schemas.HolderAns
 	if answer.Until != "" && string(answer.Until) < now.Format(time.DateOnly) {
 		return nil, refuse("invalid", "What is kept cannot be kept until a day that is past.", "Give a day to come.", schemas.Problem{Path: "/until", Rule: schemas.RuleDateOrder})
 	}
-	err := a.store.Update(ctx, func(tx *store.Tx) error {
+	err := a.store.UpdateUrgent(ctx, func(tx *store.Tx) error {
 		duties, err := tx.Duties(id)
 		if err != nil {
 			return err

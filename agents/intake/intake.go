@@ -186,7 +186,11 @@ func (in *Intake) lookAgain(ctx context.Context, batch []Message, plans []*plan)
 }
 
 func (in *Intake) apply(ctx context.Context, plans []*plan, which []int) error {
-	return in.Store.Update(ctx, func(tx *store.Tx) error {
+	update := in.Store.Update
+	if plans[which[0]].lane == schemas.LaneUrgent { // a batch is of one lane
+		update = in.Store.UpdateUrgent
+	}
+	return update(ctx, func(tx *store.Tx) error {
 		for _, i := range which {
 			if err := in.settle(tx, plans[i]); err != nil {
 				return fmt.Errorf("settle message %s: %w", plans[i].manifest.ID, err)

@@ -38,7 +38,11 @@ func (tx *Tx) AddDelivery(d *Delivery) error {
 	if err != nil {
 		return fmt.Errorf("queue delivery: %w", err)
 	}
-	tx.touch(Deliveries)
+	if d.Urgent {
+		tx.touch(DeliveriesUrgent)
+	} else {
+		tx.touch(Deliveries)
+	}
 	return nil
 }
 
@@ -177,5 +181,6 @@ func (tx *Tx) DeliveryFailed(n int64, due time.Time, code string, dead bool) err
 func (tx *Tx) RetryDeliveries(sink string, at time.Time) (int64, error) {
 	n, err := tx.exec(`UPDATE deliveries SET state = 'pending', attempts = 0, due = ? WHERE sink = ? AND state = 'dead'`, millis(at), sink)
 	tx.touch(Deliveries)
+	tx.touch(DeliveriesUrgent)
 	return n, err
 }

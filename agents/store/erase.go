@@ -79,6 +79,7 @@ func (tx *Tx) Redrive(sink string, since, at time.Time) (int64, error) {
 		return 0, fmt.Errorf("redrive sink: %w", err)
 	}
 	tx.touch(Deliveries)
+	tx.touch(DeliveriesUrgent)
 	return n, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -52,6 +53,96 @@ func (s *Store) GaugePlans() (map[string][]string, error) {
 				return nil, errors.Join(err, rows.Close())
 			}
 			plans[name] = append(plans[name], detail)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return plans, nil
+}
+
+// Picker picks updates for groups as the writer does, from queues that a test fills; nothing is written.
+type Picker struct {
+	s     *Store
+	g     *group
+	names map[*job]string
+}
+
+// NewPicker has empty queues.
+func NewPicker() *Picker {
+	s := &Store{urgent: make(chan *job, 1<<15), jobs: make(chan *job, 1<<15), stop: make(chan struct{})}
+	return &Picker{s, &group{store: s}, map[*job]string{}}
+}
+
+// Add queues an update.
+func (p *Picker) Add(name string, urgent bool) {
+	j := &job{}
+	p.names[j] = name
+	if urgent {
+		p.s.urgent <- j
+	} else {
+		p.s.jobs <- j
+	}
+}
+
+// Next is the next update of the group that is being picked; false ends the group and begins another.
+func (p *Picker) Next() (string, bool) {
+	if j := p.g.next(); j != nil {
+		return p.names[j], true
+	}
+	p.g.end()
+	p.g = &group{store: p.s}
+	return "", false
+}
+
+// Queued is how many updates wait for the writer.
+func (s *Store) Queued() (urgent, routine int) { return len(s.urgent), len(s.jobs) }
+
+// PassMax is passMax.
+const PassMax = passMax
+
+// Plans asks SQLite how it answers every statement that the store's connections keep compiled, by statement.
+func (s *Store) Plans(ctx context.Context) (map[string][]string, error) {
+	kept := map[string]bool{}
+	var held []*sql.Conn
+	for _, db := range []*sql.DB{s.write.DB, s.read.DB} {
+		for range db.Stats().OpenConnections {
+			c, err := db.Conn(ctx)
+			if err != nil {
+				return nil, err
+			}
+			held = append(held, c)
+			if err := c.Raw(func(raw any) error {
+				for q := range raw.(*conn).kept {
+					kept[q] = true
+				}
+				return nil
+			}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, c := range held {
+		if err := c.Close(); err != nil {
+			return nil, err
+		}
+	}
+	plans := map[string][]string{}
+	for q := range kept {
+		if first, _, _ := strings.Cut(strings.TrimSpace(q), " "); !slices.Contains([]string{"SELECT", "INSERT", "UPDATE", "DELETE"}, first) {
+			continue
+		}
+		rows, err := s.read.QueryContext(ctx, "EXPLAIN QUERY PLAN "+q, make([]any, strings.Count(q, "?"))...)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", q, err)
+		}
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				return nil, errors.Join(err, rows.Close())
+			}
+			plans[q] = append(plans[q], detail)
 		}
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return nil, err

@@ -197,7 +197,7 @@ CREATE TABLE deliveries (
   UNIQUE (source, ref, sink)
 ) STRICT;
 CREATE INDEX deliveries_dead ON deliveries (sink, required) WHERE state = 'dead';
-CREATE INDEX deliveries_due ON deliveries (sink, urgent, due) WHERE state = 'pending';
+CREATE INDEX deliveries_due ON deliveries (sink, urgent, n, due) WHERE state = 'pending';
 
 CREATE TABLE certificates (
   id         TEXT PRIMARY KEY,

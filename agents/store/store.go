@@ -64,11 +64,15 @@ type Store struct {
 	engine engine
 	write  *database
 	read   *database
-	jobs   chan *job
 	stop   chan struct{}
-	done   sync.WaitGroup
+	ended  chan struct{} // closed when the writer has gone
 	once   sync.Once
-	wake   map[Topic]chan struct{}
+	wake   map[Topic][]chan struct{}
+
+	urgent chan *job
+	jobs   chan *job
+	passed int // groups in a row without the routine jobs that wait; the writer's own
+	pace   pace
 
 	// BeforeCommit, when set before first use, runs inside the writer just before a commit; an error rolls the whole
 	// group back. Tests use it to die or fail at every commit point.
@@ -80,11 +84,11 @@ type Store struct {
 
 // begun starts the writer of an open database.
 func begun(e engine, write, read *sql.DB) *Store {
-	s := &Store{engine: e, write: &database{write, e}, read: &database{read, e}, jobs: make(chan *job, 256), stop: make(chan struct{}), wake: map[Topic]chan struct{}{}}
+	s := &Store{engine: e, write: &database{write, e}, read: &database{read, e}, urgent: make(chan *job, 256), jobs: make(chan *job, 256),
+		stop: make(chan struct{}), ended: make(chan struct{}), wake: map[Topic][]chan struct{}{}}
 	for _, t := range topics {
-		s.wake[t] = make(chan struct{}, 1)
+		s.wake[t] = []chan struct{}{make(chan struct{}, 1)}
 	}
-	s.done.Add(1)
 	go s.writer()
 	return s
 }
@@ -102,7 +106,7 @@ func checkVersion(v int) error {
 // Close waits for the update under way, then closes the database.
 func (s *Store) Close() error {
 	s.once.Do(func() { close(s.stop) })
-	s.done.Wait()
+	<-s.ended
 	return errors.Join(s.read.Close(), s.write.Close())
 }
 

@@ -73,7 +73,8 @@ func (tx *Tx) StopMessage(id string, at time.Time) error {
 // LeftOver lists what a withdrawal left half-way: messages that never left, to be taken back, and messages that were never
 // routed, to be refused. A withdrawal only marks them, so that it is quick however many there are.
 func (s *Store) LeftOver(ctx context.Context, self string, limit int) (unsent []*Outgoing, unrouted []*Incoming, err error) {
-	const withdrawn = `stopped IS NOT NULL AND basis IN (SELECT 'consent:' || id FROM certificates WHERE withdrawn IS NOT NULL)`
+	// From the few that were stopped to their certificates, not from all certificates: it is asked at every tick.
+	const withdrawn = `stopped IS NOT NULL AND basis LIKE 'consent:%' AND EXISTS (SELECT 1 FROM certificates WHERE certificates.id = substr(basis, 9) AND withdrawn IS NOT NULL)`
 	err = each(ctx, s.read, func(r row) error {
 		o, err := scanOutgoing(r, self)
 		unsent = append(unsent, o)
