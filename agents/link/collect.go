@@ -49,27 +49,66 @@ func (l *Link) drain(ctx context.Context, js jetstream.JetStream, lane schemas.L
 		return err
 	}
 	defer iter.Stop()
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait() // after stop: a confirmation that is not there yet is given up, and the message comes again
+	defer stop()
+	fetched := make(chan jetstream.Msg, collectMax)
+	failed := make(chan error, 1)
+	wg.Add(1)
+	go func() { defer wg.Done(); failed <- feed(ctx, iter, fetched) }()
+	acks := make(chan struct{}, acksMax)
+	for first := range fetched {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		began := time.Now()
+		l.settle(ctx, lane, together(first, fetched, l.piece(lane, collectMax)), acks, &wg)
+		if lane == schemas.LaneRoutine {
+			l.cfg.Store.Rest(ctx, time.Since(began))
+		}
+	}
+	return <-failed
+}
+
+// feed reads on while a batch is being settled, until an error; then it closes out.
+func feed(ctx context.Context, iter jetstream.MessagesContext, out chan<- jetstream.Msg) error {
+	defer close(out)
 	for {
-		first, err := iter.Next(jetstream.NextContext(ctx))
+		m, err := iter.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			return err
 		}
-		batch := []jetstream.Msg{first}
-		size := len(first.Data())
-		for len(batch) < collectMax && size < batchBytes {
-			more, err := iter.Next(jetstream.NextMaxWait(time.Millisecond))
-			if err != nil {
-				break
-			}
-			batch, size = append(batch, more), size+len(more.Data())
+		select {
+		case out <- m:
+		case <-ctx.Done():
+			return ctx.Err() // not acknowledged: it comes again
 		}
-		l.settle(ctx, lane, batch)
 	}
 }
 
+// together takes what is there and waits for nothing: a message that comes alone is not held up, and what arrives while one
+// batch is settled makes the next.
+func together(first jetstream.Msg, fetched <-chan jetstream.Msg, most int) []jetstream.Msg {
+	batch, size := []jetstream.Msg{first}, len(first.Data())
+	for len(batch) < most && size < batchBytes {
+		select {
+		case m, ok := <-fetched:
+			if !ok {
+				return batch
+			}
+			batch, size = append(batch, m), size+len(m.Data())
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
 // settle is the one place where an outcome becomes an ack or a nak. Acks are confirmed ("double"): an unconfirmed one that
-// is lost means a redelivery, which intake recognises; it never means a loss.
-func (l *Link) settle(ctx context.Context, lane schemas.Lane, batch []jetstream.Msg) {
+// is lost means a redelivery, which intake recognises; it never means a loss. The next batch does not wait for them: they are confirmed in
+// goroutines that wg counts, as many at once as limit holds.
+func (l *Link) settle(ctx context.Context, lane schemas.Lane, batch []jetstream.Msg, limit chan struct{}, wg *sync.WaitGroup) {
 	in := make([]intake.Message, len(batch))
 	for i, m := range batch {
 		in[i] = intake.Message{Subject: m.Subject(), Data: m.Data()}
@@ -78,8 +117,6 @@ func (l *Link) settle(ctx context.Context, lane schemas.Lane, batch []jetstream.
 		}
 	}
 	verdicts := l.cfg.Handle(ctx, in)
-	var wg sync.WaitGroup
-	limit := make(chan struct{}, acksMax)
 	for i, v := range verdicts {
 		wg.Add(1)
 		limit <- struct{}{}
@@ -100,5 +137,4 @@ func (l *Link) settle(ctx context.Context, lane schemas.Lane, batch []jetstream.
 			}
 		}()
 	}
-	wg.Wait()
 }

@@ -197,6 +197,18 @@ func reason(err error) string {
 	return "unreachable"
 }
 
+// pressedMax is how many messages make one piece of work while there is urgent traffic: what is urgent waits for the piece
+// under way, so it is short.
+const pressedMax = 4
+
+// piece is how many messages of a lane to take at once.
+func (l *Link) piece(lane schemas.Lane, most int) int {
+	if lane == schemas.LaneRoutine && l.cfg.Store.Pressed() {
+		return min(most, pressedMax)
+	}
+	return most
+}
+
 // sleep waits, or returns false when ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -37,7 +37,7 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 				except, next = append(except, peer), min(next, left)
 			}
 		}
-		pending, err := l.cfg.Store.PendingOutgoing(ctx, lane, l.cfg.BatchMax, except)
+		pending, err := l.cfg.Store.PendingOutgoing(ctx, lane, l.piece(lane, l.cfg.BatchMax), except)
 		if err != nil {
 			if ctx.Err() == nil {
 				l.log.Error("outbox not readable", "lane", string(lane), "err", err)
@@ -59,8 +59,11 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 			sleep(ctx, 200*time.Millisecond)
 			continue
 		}
+		began := time.Now()
 		if !l.send(ctx, js, lane, pending, held) {
 			sleep(ctx, retryAfter)
+		} else if lane == schemas.LaneRoutine {
+			l.cfg.Store.Rest(ctx, time.Since(began))
 		}
 	}
 }
@@ -82,7 +85,7 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 			for i := range seqs {
 				seqs[i] = last - uint64(len(pending)-1-i)
 			}
-			return l.published(ctx, pending, seqs)
+			return l.published(ctx, lane, pending, seqs)
 		} else if ctx.Err() != nil {
 			return false
 		}
@@ -95,7 +98,7 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 		}
 		ack, err := l.one(ctx, js, lane, o)
 		if err == nil {
-			if !l.published(ctx, []*store.Outgoing{o}, []uint64{ack.Sequence}) {
+			if !l.published(ctx, lane, []*store.Outgoing{o}, []uint64{ack.Sequence}) {
 				return false
 			}
 			continue
@@ -157,8 +160,12 @@ func (l *Link) one(ctx context.Context, js jetstream.JetStream, lane schemas.Lan
 	return js.PublishMsg(ctx, l.message(o), jetstream.WithExpectStream(streams[lane]), jetstream.WithRetryAttempts(0))
 }
 
-func (l *Link) published(ctx context.Context, sent []*store.Outgoing, seqs []uint64) bool {
-	err := l.cfg.Store.Update(ctx, func(tx *store.Tx) error { return tx.Published(sent, seqs, l.cfg.Now()) })
+func (l *Link) published(ctx context.Context, lane schemas.Lane, sent []*store.Outgoing, seqs []uint64) bool {
+	update := l.cfg.Store.Update
+	if lane == schemas.LaneUrgent {
+		update = l.cfg.Store.UpdateUrgent
+	}
+	err := update(ctx, func(tx *store.Tx) error { return tx.Published(sent, seqs, l.cfg.Now()) })
 	if err != nil && ctx.Err() == nil {
 		l.log.Error("published, but not noted; will publish again", "err", err)
 	}
