@@ -18,6 +18,7 @@ import (
 	"waypost/broker"
 	"waypost/broker/brokertest"
 	"waypost/schemas"
+	"waypost/schemas/health/healthtest"
 )
 
 // pair starts the police and the NGO on a broker; the police's way there may lead over a proxy.
@@ -77,7 +78,7 @@ func TestStoredButAckLost(t *testing.T) {
 func TestQuotaHoldsAndSays(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t, brokertest.WithConfig(func(c *broker.Config) { c.Quotas.PerPair = 3 }))
-	p := enrolled(t, b, police, "police", "")
+	p := enrolled(t, b, police, "police", "").watched(t)
 	enrolled(t, b, ngo, "ngo", "")
 	h := enrolled(t, b, housing, "support-provider", "")
 	agreeAll(t, b, police, ngo)
@@ -91,6 +92,9 @@ func TestQuotaHoldsAndSays(t *testing.T) {
 		ids = append(ids, p.mustSubmit(t, ngo, nil).ID)
 	}
 	eventually(t, "the outbox says why", func() bool { return p.out(t, ids[4]).Hold == "quota" })
+	if n := healthtest.Metrics(t, p.health, "").Value(t, `waypost_agent_outbox_held_messages{code="quota"}`); n != 2 {
+		t.Errorf("%v are held for whoever watches, want 2", n)
+	}
 	other := p.mustSubmit(t, housing, nil)
 	p.waitState(t, other.ID, "delivered")
 	if st := p.out(t, ids[4]).State; st != "pending" {

@@ -314,6 +314,36 @@ func TestHealthNamesNobody(t *testing.T) {
 	}
 }
 
+// TestCertificatesAreWatched: when the broker's certificate ends, as it was shown, and the API's, as it is served, is said and
+// told to a person in time.
+func TestCertificatesAreWatched(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, brokertest.WithTLS())
+	p := enrolled(t, b, police, "police", "")
+	cert, key, _ := brokertest.Certificates(t, p.dir) // for a day
+	text, err := os.ReadFile(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, p.config, strings.Replace(string(text), `api: {listen: "127.0.0.1:0"}`, `api: {listen: "127.0.0.1:0", cert: `+cert+`, key: `+key+`}`, 1)+"health: {listen: \"127.0.0.1:0\"}\n")
+	p.start(t)
+	if !strings.HasPrefix(p.health, "https://") {
+		t.Errorf("health answers at %s", p.health)
+	}
+	var page *healthtest.Page
+	eventually(t, "the broker has shown its certificate", func() bool {
+		page = healthtest.Metrics(t, p.health, "")
+		_, ok := page.Samples[`waypost_agent_certificate_expiry_timestamp_seconds{code="broker"}`]
+		return ok && page.Samples["waypost_agent_connected"] == 1
+	})
+	for _, code := range []string{"broker", "api"} {
+		at := page.Value(t, `waypost_agent_certificate_expiry_timestamp_seconds{code="`+code+`"}`)
+		if left := at - float64(time.Now().Unix()); left < 80_000 || left > 87_000 {
+			t.Errorf("the certificate of the %s ends in %v s, want a day", code, left)
+		}
+	}
+}
+
 func printable(r rune) rune {
 	if r < ' ' || r >= 0x7f {
 		return '.'

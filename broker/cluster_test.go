@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"waypost/broker"
 	"waypost/broker/brokertest"
 	"waypost/schemas"
+	"waypost/schemas/health/healthtest"
 )
 
 // TestCluster: three nodes are one broker. Any of them can be lost, with the ledger or without, and come back with an
@@ -23,7 +25,7 @@ func TestCluster(t *testing.T) {
 	if os.Getenv("WAYPOST_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	c := brokertest.StartCluster(t, 3, brokertest.WithLogger(log))
+	c := brokertest.StartCluster(t, 3, brokertest.WithLogger(log), brokertest.WithConfig(func(c *broker.Config) { c.Health.Listen = "127.0.0.1:0" }))
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	js := c.JetStream(t)
@@ -96,6 +98,7 @@ func TestCluster(t *testing.T) {
 		t.Errorf("node %d is down and keeps the ledger", first)
 	}
 	recorded(sent)
+	until(ctx, t, "whoever watches is told which node is down", func() bool { return saysDown(t, c, first) })
 
 	// Through the nodes that are left: one agency comes, one is suspended.
 	d := c.Join(t, "lantern-housing", schemas.RoleSupportProvider)
@@ -136,6 +139,33 @@ func TestCluster(t *testing.T) {
 	defer bnc.Close()
 	collect(ctx, t, bnc, broker.StreamUrgent, b.ID(), sent)
 	recorded(sent)
+}
+
+// saysDown: of the nodes that are up exactly one speaks for all, and it says that the other is down and whose copies lag.
+func saysDown(t *testing.T, c *brokertest.Cluster, down int) bool {
+	t.Helper()
+	time.Sleep(50 * time.Millisecond)
+	var said *healthtest.Page
+	leads := 0.0
+	for i := range 3 {
+		if i == down {
+			continue
+		}
+		page := healthtest.Metrics(t, c.HealthURL(i), "")
+		leads += page.Samples["waypost_broker_leads"]
+		if page.Samples["waypost_broker_leads"] == 1 {
+			said = page
+		} else if _, ok := page.Samples[`waypost_broker_ledger_records`]; ok {
+			t.Errorf("node %d does not lead and speaks for all", i)
+		}
+	}
+	if leads != 1 {
+		return false
+	}
+	up, known := said.Samples[fmt.Sprintf(`waypost_broker_node_up{node="node-%d"}`, down)]
+	_, lag := said.Samples[fmt.Sprintf(`waypost_broker_stream_replica_lag_operations{node="node-%d",stream="MAIL_URGENT"}`, down)]
+	led := said.Samples[`waypost_broker_stream_replicas{stream="MAIL_URGENT"}`] == 2
+	return known && up == 0 && lag && led && said.Samples[`waypost_broker_stream_replicas_behind{stream="MAIL_URGENT"}`] >= 1
 }
 
 // current: every replica of a stream has everything.

@@ -49,6 +49,7 @@ type options struct {
 	cfg   func(*broker.Config)
 	log   *slog.Logger
 	proxy bool
+	tls   bool
 	opts  []broker.Option
 }
 
@@ -69,6 +70,9 @@ func WithBroker(opts ...broker.Option) Option {
 // WithProxy puts a proxy between agencies and the broker: grants carry its address, and Proxy returns it.
 func WithProxy() Option { return func(o *options) { o.proxy = true } }
 
+// WithTLS gives the broker a certificate, and the grants the CA that signed it.
+func WithTLS() Option { return func(o *options) { o.tls = true } }
+
 // Start runs a network and its broker until the test ends.
 func Start(t testing.TB, opts ...Option) *Broker {
 	t.Helper()
@@ -77,14 +81,21 @@ func Start(t testing.TB, opts ...Option) *Broker {
 		f(&o)
 	}
 	dir := t.TempDir()
-	a, err := network.Init(filepath.Join(dir, "network"), network.Options{Name: "Test network", URLs: []string{"nats://127.0.0.1:1"}})
+	about := network.Options{Name: "Test network", URLs: []string{"nats://127.0.0.1:1"}}
+	var files broker.TLS
+	admin := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.Name("test administrator")}
+	if o.tls {
+		files.Cert, files.Key, about.CA = Certificates(t, dir)
+		admin = append(admin, nats.RootCAs(about.CA))
+	}
+	a, err := network.Init(filepath.Join(dir, "network"), about)
 	if err != nil {
 		t.Fatalf("make network: %v", err)
 	}
 	b := &Broker{Authority: a, cfg: broker.DefaultConfig(), opts: o.opts, log: o.log}
 	b.cfg.Listen, b.cfg.Data, b.cfg.Bundle = "127.0.0.1:0", filepath.Join(dir, "data"), a.BrokerBundle()
 	b.cfg.Quotas.StreamBytes, b.cfg.Quotas.LedgerBytes, b.cfg.Quotas.Disk = 256<<20, 256<<20, 2<<30
-	b.cfg.Ledger.Interval = 100 * time.Millisecond
+	b.cfg.Ledger.Interval, b.cfg.TLS = 100*time.Millisecond, files
 	if o.cfg != nil {
 		o.cfg(&b.cfg)
 	}
@@ -104,7 +115,7 @@ func Start(t testing.TB, opts ...Option) *Broker {
 	if err != nil {
 		t.Fatalf("make administrator: %v", err)
 	}
-	b.Admin, err = nats.Connect(b.URL(), nats.UserCredentialBytes(creds), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.Name("test administrator"))
+	b.Admin, err = nats.Connect(b.URL(), append(admin, nats.UserCredentialBytes(creds))...)
 	if err != nil {
 		t.Fatalf("connect administrator: %v", err)
 	}

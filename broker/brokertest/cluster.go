@@ -223,6 +223,14 @@ func (c *Cluster) Keeper() int {
 // URL is where agencies reach a node.
 func (c *Cluster) URL(i int) string { return "nats://" + c.nodes[i].cfg.Listen }
 
+// HealthURL is where the health listener of a node answers; empty unless WithConfig set one.
+func (c *Cluster) HealthURL(i int) string {
+	n := c.nodes[i]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.run.HealthURL()
+}
+
 // JetStream is JetStream with every right.
 func (c *Cluster) JetStream(t testing.TB) jetstream.JetStream {
 	t.Helper()
