@@ -15,7 +15,7 @@ const (
 	clockPoll = 5 * time.Second
 	// clockGather is how long a new clock may wait for others: nearly every message brings one, and each look at all of them
 	// costs as much as half a message.
-	clockGather = 20 * time.Millisecond
+	clockGather = 100 * time.Millisecond
 )
 
 // runClocks marks referrals whose answer is overdue, ours and theirs, each once for ever: the mark is in the store, so a

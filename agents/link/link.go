@@ -38,7 +38,7 @@ type Config struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 
-	// BatchMax bounds one atomic publish; 0 means 128.
+	// BatchMax bounds one atomic publish; 0 means 512.
 	BatchMax int
 }
 
@@ -65,7 +65,7 @@ type Link struct {
 // New prepares a link; nothing is dialled before Run.
 func New(cfg Config) *Link {
 	if cfg.BatchMax == 0 {
-		cfg.BatchMax = 128
+		cfg.BatchMax = 512
 	}
 	return &Link{cfg: cfg, log: cfg.Log, cause: "connecting", lost: cfg.Now()}
 }

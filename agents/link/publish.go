@@ -14,10 +14,15 @@ import (
 )
 
 const (
-	ackWait      = 10 * time.Second
-	retryAfter   = time.Second
-	holdFor      = 30 * time.Second
-	batchBytes   = 8 << 20
+	ackWait    = 10 * time.Second
+	retryAfter = time.Second
+	holdFor    = 30 * time.Second
+	batchBytes = 8 << 20
+	// batchLeast is from how many messages on one atomic batch, which shares one fsync, costs less than to publish them one by
+	// one: for each the server makes a folder with files, syncs them and deletes them (BenchmarkPublish).
+	batchLeast = 6
+	// gatherFor is how soon after the beginning of a batch the next may begin, so that there are few and large ones.
+	gatherFor    = 50 * time.Millisecond
 	refusedStore = 10077 // the stream refused to store: with our limits, the quota of a pair
 )
 
@@ -62,8 +67,13 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 		began := time.Now()
 		if !l.send(ctx, js, lane, pending, held) {
 			sleep(ctx, retryAfter)
-		} else if lane == schemas.LaneRoutine {
+			continue
+		}
+		if lane == schemas.LaneRoutine {
 			l.cfg.Store.Rest(ctx, time.Since(began))
+		}
+		if len(pending) >= batchLeast && len(pending) < l.cfg.BatchMax && lane != schemas.LaneUrgent && !l.cfg.Store.Pressed() {
+			sleep(ctx, gatherFor-time.Since(began))
 		}
 	}
 }
@@ -78,8 +88,7 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 			break
 		}
 	}
-	// One atomic batch shares one fsync, but a batch of one costs five times a plain publish (measured, architecture.md 6).
-	if len(pending) > 1 {
+	if len(pending) >= batchLeast {
 		if last, err := l.batch(ctx, js, lane, pending); err == nil {
 			seqs := make([]uint64, len(pending))
 			for i := range seqs {
@@ -91,16 +100,25 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 		}
 		// Refused or unknown: a single publish per message tells which, and the ids make a repeat harmless.
 	}
-	// Several of one pair stay in order: after a failure the rest of that pair waits.
+	// Several of one pair stay in order: after a failure the rest of that pair waits. What was stored is noted together at the
+	// end: should we die before that, the broker and the recipient know it again by its id.
+	var stored []*store.Outgoing
+	var seqs []uint64
 	for _, o := range pending {
 		if _, waits := held[o.Manifest.To]; waits {
 			continue
 		}
 		ack, err := l.one(ctx, js, lane, o)
 		if err == nil {
-			if !l.published(ctx, lane, []*store.Outgoing{o}, []uint64{ack.Sequence}) {
+			stored, seqs = append(stored, o), append(seqs, ack.Sequence)
+		}
+		if len(stored) == batchLeast || err != nil {
+			if !l.published(ctx, lane, stored, seqs) {
 				return false
 			}
+			stored, seqs = nil, nil
+		}
+		if err == nil {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -123,7 +141,7 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 			return false
 		}
 	}
-	return true
+	return l.published(ctx, lane, stored, seqs)
 }
 
 func (l *Link) message(o *store.Outgoing) *nats.Msg {
@@ -161,6 +179,9 @@ func (l *Link) one(ctx context.Context, js jetstream.JetStream, lane schemas.Lan
 }
 
 func (l *Link) published(ctx context.Context, lane schemas.Lane, sent []*store.Outgoing, seqs []uint64) bool {
+	if len(sent) == 0 {
+		return true
+	}
 	update := l.cfg.Store.Update
 	if lane == schemas.LaneUrgent {
 		update = l.cfg.Store.UpdateUrgent

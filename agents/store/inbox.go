@@ -159,7 +159,8 @@ func (s *Store) ListIncoming(ctx context.Context, self string, open bool, p Page
 	before, limit := p.bounds()
 	q := `SELECT ` + inboxList + ` FROM inbox WHERE n < ?`
 	if open {
-		q += ` AND respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL`
+		// From the index of those few: the table would be searched from its end for as long as it takes to find enough.
+		q += ` AND n IN (SELECT n FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL)`
 	}
 	rows, err := s.read.QueryContext(ctx, q+` ORDER BY n DESC LIMIT ?`, before, limit)
 	if err != nil {

@@ -192,6 +192,7 @@ func (n *Notary) reading() (*book, int64) {
 func (n *Notary) work(ctx context.Context, b *book, kept *retention, feed <-chan *ledger.Record, failed <-chan error) error {
 	var q queues
 	var stalled stall
+	var appended time.Time
 	tick := time.NewTicker(n.cfg.Interval)
 	defer tick.Stop()
 	if err := n.sign(ctx, b); err != nil {
@@ -224,8 +225,7 @@ func (n *Notary) work(ctx context.Context, b *book, kept *retention, feed <-chan
 				}
 			}
 		}
-		more(feed, &q)
-		if q.size() == 0 {
+		if more(ctx, feed, &q, time.Until(appended.Add(gatherFor))); q.size() == 0 {
 			continue
 		}
 		if err := n.barrier(ctx, b, feed, failed, &q); err != nil {
@@ -240,6 +240,7 @@ func (n *Notary) work(ctx context.Context, b *book, kept *retention, feed <-chan
 				return err
 			}
 			kept.note(b.tree.Size()-int64(len(batch)), batch, b.at)
+			appended = time.Now()
 			// Under load too, an act and a checkpoint are not left waiting.
 			select {
 			case <-tick.C:
@@ -256,13 +257,31 @@ func (n *Notary) work(ctx context.Context, b *book, kept *retention, feed <-chan
 	}
 }
 
-// more takes what is there, without waiting, up to a batch.
-func more(feed <-chan *ledger.Record, q *queues) {
-	for q.size() < maxBatch {
+// gatherFor is how soon after an append the next may follow. The first message after a pause is recorded at once; of many, those
+// of a moment share an append: for each batch the server makes a folder with files, syncs them and deletes them, and the
+// ledger lags by less than the checkpoints do.
+const gatherFor = 50 * time.Millisecond
+
+// more takes what is there, and what comes while it waits, up to a batch.
+func more(ctx context.Context, feed <-chan *ledger.Record, q *queues, wait time.Duration) {
+	t := time.NewTimer(max(wait, 0))
+	defer t.Stop()
+	for over := wait <= 0; q.size() < maxBatch; {
+		if over {
+			select {
+			case r := <-feed:
+				q.push(r)
+			default:
+				return
+			}
+			continue
+		}
 		select {
 		case r := <-feed:
 			q.push(r)
-		default:
+		case <-t.C:
+			over = true
+		case <-ctx.Done():
 			return
 		}
 	}
