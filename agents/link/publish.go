@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,6 +24,7 @@ const (
 	batchLeast = 6
 	// gatherFor is how soon after the beginning of a batch the next may begin, so that there are few and large ones.
 	gatherFor    = 50 * time.Millisecond
+	inProcess    = 10158 // a message of this id was taken by a leader before it was one no longer
 	refusedStore = 10077 // the stream refused to store: with our limits, the quota of a pair
 )
 
@@ -126,14 +128,17 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 		}
 		code := ""
 		var api *jetstream.APIError
-		if errors.As(err, &api) {
+		switch {
+		case !errors.As(err, &api):
+		case api.ErrorCode == refusedStore:
+			code = "quota"
+		case api.ErrorCode == inProcess, api.Code == http.StatusServiceUnavailable:
+			// A cluster that has just changed its leader: it does not know yet whether it has this message.
+		default:
 			code = "broker-refused"
-			if api.ErrorCode == refusedStore {
-				code = "quota"
-			}
 		}
 		if code == "" {
-			return false // no answer: the connection is the trouble, not the message
+			return false // no answer: the connection or the cluster is the trouble, not the message
 		}
 		held[o.Manifest.To] = l.cfg.Now().Add(holdFor)
 		l.log.Warn("broker does not take more for this agency now", "code", code, "peer", o.Manifest.To, "lane", string(lane), "message", o.Manifest.ID)
