@@ -70,7 +70,7 @@ func KindNames() []string {
 	for _, o := range schemas.ReceiptOutcomes() {
 		add(string(o))
 	}
-	for _, a := range []ledger.ActKind{ledger.ActErased, ledger.ActDisclosed, ledger.ActRedeliver, ledger.ActRedelivers, ledger.ActRefuses} {
+	for _, a := range []ledger.ActKind{ledger.ActErased, ledger.ActDisclosed, ledger.ActRedeliver, ledger.ActRedelivers, ledger.ActRefuses, ledger.ActRecovers, ledger.ActRestored} {
 		add(string(a))
 	}
 	for _, d := range []string{"head", "agency", "agreement", "log"} {

@@ -69,6 +69,7 @@ func (n *Notary) serve(ctx context.Context) (stop func(), err error) {
 	for verb, handle := range map[string]func(context.Context, string, []byte) (any, error){
 		ledger.VerbCheckpoint: n.onCheckpoint, ledger.VerbConsistency: n.onConsistency, ledger.VerbInclusion: n.onInclusion,
 		ledger.VerbCosign: n.onCosign, ledger.VerbAct: n.onAct, ledger.VerbAsked: n.onAsked,
+		ledger.VerbSent: n.onSent, ledger.VerbRestored: n.onRestored,
 	} {
 		err := s.AddEndpoint(verb, micro.HandlerFunc(func(r micro.Request) {
 			// The account lets an agency ask on its own subject only, so the subject says who asks.
@@ -261,6 +262,11 @@ func (n *Notary) onAct(ctx context.Context, asker string, data []byte) (any, err
 	if skew := act.At.Sub(n.cfg.Now()); skew > 5*time.Minute {
 		return nil, refuse(ledger.ServiceBad, "the act is dated in the future; set the clock")
 	}
+	if act.Act == ledger.ActRestored {
+		if err := n.checkRestored(ctx, act); err != nil {
+			return nil, err
+		}
+	}
 	r := &actRequest{raw: bytes.Clone(data), act: act, done: make(chan actResult, 1)}
 	select {
 	case n.acts <- r:
@@ -275,6 +281,11 @@ func (n *Notary) onAct(ctx context.Context, asker string, data []byte) (any, err
 	}
 	if res.err != nil {
 		return nil, errDown
+	}
+	if act.Act == ledger.ActRecovers {
+		if err := n.again(ctx, act.By); err != nil {
+			return nil, err
+		}
 	}
 	if act.Act == ledger.ActErased {
 		kept := n.retaining()
@@ -306,7 +317,7 @@ func (n *Notary) onAsked(ctx context.Context, agency string, data []byte) (any, 
 		}
 		a.Next = int64(m.Sequence) //nolint:gosec // a number of a message
 		if r, err := ledger.ParseRecord(m.Data); err == nil && r.Kind == ledger.KindAct {
-			if act, _, err := ledger.ParseAct(r.Note); err == nil && act.Act == ledger.ActRedeliver {
+			if act, _, err := ledger.ParseAct(r.Note); err == nil && (act.Act == ledger.ActRedeliver || act.Act == ledger.ActRecovers) {
 				a.Acts = append(a.Acts, string(r.Note))
 			}
 		}

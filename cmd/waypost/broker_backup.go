@@ -138,7 +138,7 @@ func newBrokerRestoreCommand() *cobra.Command {
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "restored      what was there on %s\nledger        %d records\nroot          %s\n\n"+
 				"Next: `waypost network publish`, which brings directory and accounts up to date, then\n"+
-				"`waypost network restored --records %d --root %s`\nafter comparing with the newest checkpoint that an agency holds (`waypost agent ledger`).\n",
+				"`waypost network restored --records %d --root %s --lost SIZE`\nwith the largest size of a checkpoint that an agency holds (`waypost agent ledger`).\n",
 				done.Manifest.Made.Format(time.RFC3339), done.Records, done.Root, done.Records, done.Root)
 			return nil
 		},

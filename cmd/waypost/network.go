@@ -23,7 +23,7 @@ func newNetworkCommand() *cobra.Command {
 			"and sent with `waypost network publish` when the broker can be reached; where it can be, every change publishes itself.",
 	}
 	cmd.PersistentFlags().String("dir", "network", "folder of the network authority")
-	return group(cmd, newNetworkInitCommand(), newNetworkEnrolCommand(), newNetworkAgreementCommand(), newNetworkListCommand(),
+	return group(cmd, newNetworkInitCommand(), newNetworkEnrolCommand(), newNetworkAgreementCommand(), newNetworkListCommand(), newNetworkRestoredCommand(),
 		newNetworkStateCommand("suspend", "Close an agency's access, also its live connections", (*network.Authority).Suspend),
 		newNetworkStateCommand("restore", "Readmit a suspended agency; it needs no new grant", (*network.Authority).Restore),
 		newNetworkSignCommand(), newNetworkPublishCommand())

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"waypost/schemas"
 	"waypost/schemas/directory"
@@ -23,6 +24,8 @@ const (
 	ActRedeliver  ActKind = "redeliver"  // an administrator asks an agency to route again what it received since a time
 	ActRedelivers ActKind = "redelivers" // the agency does
 	ActRefuses    ActKind = "refuses"    // the agency does not
+	ActRecovers   ActKind = "recovers"   // an agency's store was restored from a backup; it asks for everything again that still lies at the broker
+	ActRestored   ActKind = "restored"   // an administrator says that the broker, and this ledger with it, was restored from a backup
 )
 
 // Act is a signed line that becomes a record. It names messages and threads, never a person and never why: the reason of a
@@ -36,9 +39,12 @@ type Act struct {
 	Agency  string     `json:"agency,omitzero"`  // redeliver: who is asked
 	Thread  string     `json:"thread,omitzero"`  // erased
 	Message string     `json:"message,omitzero"` // disclosed
-	Since   *time.Time `json:"since,omitzero"`   // redeliver
+	Since   *time.Time `json:"since,omitzero"`   // redeliver; recovers: when the backup was made
 	Answers string     `json:"answers,omitzero"` // redelivers, refuses: the id of what is answered
 	Count   uint64     `json:"count,omitzero"`   // erased, redelivers: how many messages
+	Records int64      `json:"records,omitzero"` // restored: how many records the backup held, which stand as they were
+	Lost    int64      `json:"lost,omitzero"`    // restored: how many there were; checkpoints of sizes up to this may have been given out
+	Root    string     `json:"root,omitzero"`    // restored: the tree's root hash over the first Records, base64
 }
 
 // SignAct makes the signed line of an act. It sets Type and By.
@@ -96,7 +102,7 @@ func VerifyAct(raw []byte, root note.Verifier, view *directory.View) (*Act, erro
 }
 
 func (a *Act) check() error {
-	type has struct{ agency, thread, message, since, answers bool }
+	type has struct{ agency, thread, message, since, answers, records, lost, root bool }
 	want, byRoot := has{}, false
 	switch a.Act {
 	case ActErased:
@@ -107,6 +113,10 @@ func (a *Act) check() error {
 		want.agency, want.since, byRoot = true, true, true
 	case ActRedelivers, ActRefuses:
 		want.answers = true
+	case ActRecovers:
+		want.since = true
+	case ActRestored:
+		want.records, want.lost, want.root, byRoot = true, true, true, true
 	default:
 		return malformed("act_kind", nil)
 	}
@@ -114,14 +124,21 @@ func (a *Act) check() error {
 	switch {
 	case a.Type != ActType, !schemas.ValidMessageID(a.ID), !envelope.ValidTimestamp(a.At),
 		a.Since != nil && !envelope.ValidTimestamp(*a.Since),
-		want != has{a.Agency != "", a.Thread != "", a.Message != "", a.Since != nil, a.Answers != ""},
+		want != has{a.Agency != "", a.Thread != "", a.Message != "", a.Since != nil, a.Answers != "", a.Records != 0, a.Lost != 0, a.Root != ""},
 		a.Agency != "" && !schemas.ValidAgencyID(a.Agency),
 		a.Thread != "" && !schemas.ValidThreadID(a.Thread),
 		a.Message != "" && !schemas.ValidMessageID(a.Message),
 		a.Answers != "" && !schemas.ValidMessageID(a.Answers),
 		a.Count != 0 && !counts || a.Count > envelope.MaxSeq,
+		a.Records < 0 || a.Lost < a.Records || a.Lost > envelope.MaxSeq, a.Root != "" && !validRoot(a.Root),
 		byRoot != (a.By == directory.RootName), !byRoot && !schemas.ValidAgencyID(a.By):
 		return malformed("act_fields", nil)
 	}
 	return nil
+}
+
+// validRoot accepts one spelling of a hash.
+func validRoot(s string) bool {
+	_, err := tlog.ParseHash(s)
+	return err == nil
 }

@@ -266,8 +266,11 @@ func (a *audit) settle(j *job) error {
 	case KindMail:
 		return a.mail(j)
 	case KindAct:
-		if j.proof != nil {
+		switch {
+		case j.proof != nil, j.act.Records > j.Index:
 			a.found(Finding{Code: FindAct, Record: j.Index})
+		case j.act.Act == ActRestored:
+			a.found(Finding{Code: FindRestored, Record: j.Index, Size: j.act.Records})
 		}
 	case KindOpaque:
 		if r.Stream == StreamDirectory {

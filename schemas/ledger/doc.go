@@ -38,8 +38,9 @@
 //	type      "waypost.act.v1"
 //	id        UUIDv7
 //	by        the signer: an agency id, or "waypost-network" for the root
-//	act       "erased" (has thread, and count unless 0), "disclosed" (message), "redeliver" (agency, since; by the root and
-//	          nobody else), "redelivers" (answers, and count unless 0), "refuses" (answers)
+//	act       "erased" (has thread, and count unless 0), "disclosed" (message), "redeliver" (agency, since; by the root),
+//	          "redelivers" (answers, and count unless 0), "refuses" (answers), "recovers" (since), "restored" (records, lost,
+//	          root; by the root). What is by the root is by nobody else, and the others are by agencies
 //	at        time
 //	agency ?  agency id
 //	thread ?  UUIDv4
@@ -47,6 +48,17 @@
 //	since ?   time
 //	answers ? id of an act
 //	count ?   1 … 2^53-1
+//	records ? 1 … 2^53-1
+//	lost ?    records … 2^53-1
+//	root ?    the tree's root hash over the first records, base64
+//
+// A broker that is restored from a backup has lost the newest part of its ledger, and goes on from an earlier end. "restored"
+// says so: the first records of them, with this root, are as they were; of checkpoints beyond that, of sizes up to lost, there
+// may be ones that this ledger does not continue. Those of a size above lost no restore explains. Agencies hand in again what
+// was recorded in the part that is gone.
+//
+// "recovers" says that an agency's own store was restored from a backup made at since: it may route again what it received
+// after that.
 //
 // # Tree
 //
@@ -121,7 +133,9 @@
 //	receipt-parties       a receipt not from the agency that the message was to, or not to the one it was from
 //	receipt-contradicts   two receipts for one message with different outcomes
 //	expired               an expired record; expired-unknown when seq was not recorded in that stream before
-//	act                   an act record whose line is malformed or not signed by whom it says
+//	act                   an act record whose line is malformed or not signed by whom it says, or that says "restored" with
+//	                      records above the number of records before it
+//	restored              an act "restored", else right
 //	checkpoint-forged     a checkpoint that is malformed or not signed by the log's key of the last directory
 //	checkpoint-beyond     its size is more than the number of records
 //	checkpoint-fork       its root is not the tree's at its size
@@ -132,7 +146,7 @@
 //	tail                  records after the newest that has
 //	bundle-files          a file of the bundle is missing, added or altered
 //
-// opaque, clock-backwards, signature, agreement, repeat, receipt-contradicts, expired, cosignature and tail leave the
+// opaque, clock-backwards, signature, agreement, repeat, receipt-contradicts, expired, restored, cosignature and tail leave the
 // record whole; every other finding breaks it. What an audit cannot see: that a whole newer part of a bundle was left out,
 // if no checkpoint in it speaks of that part. Compare the newest checkpoint with the one an agency holds.
 package ledger

@@ -39,6 +39,7 @@ const (
 	FindExpired        Code = "expired"
 	FindExpiredEarly   Code = "expired-unknown"
 	FindAct            Code = "act"
+	FindRestored       Code = "restored"
 	FindCheckpoint     Code = "checkpoint-forged"
 	FindFork           Code = "checkpoint-fork"
 	FindBeyond         Code = "checkpoint-beyond"
@@ -54,7 +55,7 @@ const (
 // spoil every audit. A hole in a pair's numbers, or a receipt for what was never recorded, is no nonsense: either the named
 // agency or the broker did what it must not, and a person has to find out which.
 var notable = map[Code]bool{FindOpaque: true, FindClock: true, FindSignature: true, FindAgreement: true, FindRepeat: true,
-	FindReceiptDiffers: true, FindExpired: true, FindTail: true, FindCosignature: true}
+	FindReceiptDiffers: true, FindExpired: true, FindTail: true, FindCosignature: true, FindRestored: true}
 
 // Finding is one thing that an audit found.
 type Finding struct {
@@ -124,6 +125,7 @@ var advice = map[Code]string{
 	FindExpired:        "deleted at its maximum age; nobody had receipted it",
 	FindExpiredEarly:   "the expiry of a message that is not in the ledger",
 	FindAct:            "an act that its agency or the network root did not sign",
+	FindRestored:       "administrators say that the broker was restored from a backup here; agencies send again what was lost",
 	FindCheckpoint:     "a checkpoint that the log's key did not sign",
 	FindFork:           "a signed checkpoint is not of these records: the log was shown in two forms",
 	FindBeyond:         "a signed checkpoint covers records that are not there: the log was shortened",

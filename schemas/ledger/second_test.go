@@ -385,6 +385,9 @@ type secondAct struct {
 	Since   string `json:"since,omitempty"`
 	Answers string `json:"answers,omitempty"`
 	Count   uint64 `json:"count,omitempty"`
+	Records uint64 `json:"records,omitempty"`
+	Lost    uint64 `json:"lost,omitempty"`
+	Root    string `json:"root,omitempty"`
 }
 
 func secondDigestOf(b []byte) string {
@@ -613,8 +616,11 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 			s.directoryRecord(n, r)
 		case "act":
 			s.ask()
-			if !s.act(r.note) {
+			switch a := s.act(r.note); {
+			case a == nil, a.Act == "restored" && a.Records > uint64(n):
 				s.add(FindAct, n)
+			case a.Act == "restored":
+				s.add(FindRestored, n)
 			}
 		case "mail":
 			if m == nil {
@@ -660,36 +666,45 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 	s.checkpoints(records, checkpoints, heads, quorum)
 }
 
-func (s *second) act(raw []byte) bool {
+// act returns what a line says, or nil if it is nobody's word.
+func (s *second) act(raw []byte) *secondAct {
 	l := secondParseLine(raw, 8192)
 	a := new(secondAct)
 	if l == nil || !secondCanonical(l.doc, a) || a.Type != "waypost.act.v1" || l.signer != a.By {
-		return false
+		return nil
 	}
 	at, ok := secondAt(a.At)
 	has := ""
-	for _, m := range []struct{ name, value string }{{"agency", a.Agency}, {"thread", a.Thread}, {"message", a.Message}, {"since", a.Since}, {"answers", a.Answers}} {
+	for _, m := range []struct{ name, value string }{{"agency", a.Agency}, {"thread", a.Thread}, {"message", a.Message}, {"since", a.Since}, {"answers", a.Answers}, {"root", a.Root}} {
 		if m.value != "" {
 			has = strings.TrimPrefix(has+" "+m.name, " ")
 		}
 	}
-	want, known := map[string]string{"erased": "thread", "disclosed": "message", "redeliver": "agency since", "redelivers": "answers", "refuses": "answers"}[a.Act]
+	root, err := base64.StdEncoding.Strict().DecodeString(a.Root)
+	restored := a.Act == "restored"
+	want, known := map[string]string{"erased": "thread", "disclosed": "message", "redeliver": "agency since", "redelivers": "answers", "refuses": "answers", "recovers": "since", "restored": "root"}[a.Act]
 	_, since := secondAt(a.Since)
 	for _, wrong := range []bool{
 		!ok, !known, has != want, !secondUUID7.MatchString(a.ID), a.Count > secondMaxInt,
 		a.Count > 0 && a.Act != "erased" && a.Act != "redelivers",
 		a.Agency != "" && !secondAgencyID.MatchString(a.Agency), a.Thread != "" && !secondUUID4.MatchString(a.Thread),
 		a.Message != "" && !secondUUID7.MatchString(a.Message), a.Answers != "" && !secondUUID7.MatchString(a.Answers), a.Since != "" && !since,
-		(a.Act == "redeliver") != (a.By == "waypost-network"),
+		restored != (a.Records > 0), restored != (a.Lost > 0), a.Lost < a.Records, a.Lost > secondMaxInt,
+		restored && (err != nil || len(root) != 32),
+		(a.Act == "redeliver" || restored) != (a.By == "waypost-network"),
 	} {
 		if wrong {
-			return false
+			return nil
 		}
 	}
-	if a.By == "waypost-network" {
-		return l.by(s.root)
+	keys := []secondKey{s.root}
+	if a.By != "waypost-network" {
+		keys = s.keys(a.By, at)
 	}
-	return l.by(s.keys(a.By, at)...)
+	if !l.by(keys...) {
+		return nil
+	}
+	return a
 }
 
 // crosscheck joins messages by id and receipts with messages, wherever in the log each stands.

@@ -16,6 +16,8 @@ const (
 	VerbCosign      = "cosign"      // a checkpoint with the agency's cosignature → nothing
 	VerbAct         = "act"         // a signed act → ActAnswer
 	VerbAsked       = "asked"       // AskedRequest → AskedAnswer: what administrators asked of the agency
+	VerbSent        = "sent"        // SentRequest → SentAnswer: what the agency itself sent
+	VerbRestored    = "restored"    // RestoredRequest → InclusionAnswer: the acts that say that this ledger went back
 )
 
 // ServiceSubject is where an agency asks.
@@ -87,7 +89,23 @@ type AskedRequest struct {
 	From int64 `json:"from"`
 }
 
-// AskedAnswer holds signed acts (ActRedeliver) and where to go on.
+// SentRequest asks for the records of the agency's own messages from a record on.
+type SentRequest struct {
+	From int64 `json:"from"`
+}
+
+// SentAnswer holds some of them, base64, and where to go on; none when there are no more.
+type SentAnswer struct {
+	Records []string `json:"records,omitzero"`
+	Next    int64    `json:"next"`
+}
+
+// RestoredRequest asks for acts "restored" under the checkpoint of a size.
+type RestoredRequest struct {
+	Size int64 `json:"size"`
+}
+
+// AskedAnswer holds signed acts (ActRedeliver by the root, ActRecovers by the agency) and where to go on.
 type AskedAnswer struct {
 	Acts []string `json:"acts,omitzero"`
 	Next int64    `json:"next"`
