@@ -101,7 +101,7 @@ func New(cfg *Config, log *slog.Logger, now func() time.Time) (_ *Agent, err err
 		urls = a.grant.URLs
 	}
 	a.link = link.New(link.Config{Agency: cfg.Agency, URLs: urls, CA: []byte(a.grant.CA), UserJWT: a.grant.UserJWT, SignNATS: a.vault.SignNATS,
-		Store: a.store, Handle: in.Handle, Directory: a.directory, Now: a.now, Log: a.log})
+		Store: a.store, Handle: in.Handle, Directory: a.directory, Now: a.now, Log: a.log, Begin: a.recover, Settle: a.witness.Settle})
 	if a.listener, err = a.listen(); err != nil {
 		return nil, err
 	}

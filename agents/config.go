@@ -41,6 +41,7 @@ type Config struct {
 	Routes []route.RuleConfig `yaml:"routes" validate:"dive"`
 
 	base string
+	file string
 }
 
 // APIConfig is where the local HTTP API listens. Beyond loopback it needs TLS.
@@ -65,9 +66,13 @@ type ConfigError struct {
 	File   string
 	Text   string // line:column key rule
 	Advice string
+	cause  error
 }
 
 func (e *ConfigError) Error() string { return e.File + ": " + e.Text }
+
+// Unwrap is what programs tell errors by.
+func (e *ConfigError) Unwrap() error { return e.cause }
 
 // Hint says what to do next.
 func (e *ConfigError) Hint() string { return e.Advice }
@@ -83,7 +88,7 @@ func LoadConfig(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolve config path: %w", err)
 	}
-	c := &Config{Keys: "keys", Grant: "grant.json", Data: "data", OnWithdrawal: intake.PolicyAsk, OnRedelivery: RedeliveryAsk, Ledger: witness.DefaultSettings(), API: APIConfig{Listen: "127.0.0.1:8420"}, base: filepath.Dir(abs)}
+	c := &Config{Keys: "keys", Grant: "grant.json", Data: "data", OnWithdrawal: intake.PolicyAsk, OnRedelivery: RedeliveryAsk, Ledger: witness.DefaultSettings(), API: APIConfig{Listen: "127.0.0.1:8420"}, base: filepath.Dir(abs), file: abs}
 	check := validator.New(validator.WithRequiredStructEnabled())
 	if err := check.RegisterValidation("agency_id", func(f validator.FieldLevel) bool { return schemas.ValidAgencyID(f.Field().String()) }); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
 
+	"waypost/agents/store"
 	"waypost/schemas"
 )
 
@@ -61,6 +62,12 @@ func (s *server) fail(operation string, err error) error {
 	var bad *schemas.InvalidError
 	if errors.As(err, &bad) {
 		return problemOf(invalid(bad))
+	}
+	if errors.Is(err, store.ErrRecovering) {
+		// A number given now could be one that was given before, to something else.
+		s.log.Warn("request refused", "code", "recovering", "operation", operation)
+		return problemOf(&Error{Status: http.StatusServiceUnavailable, Code: "recovering", Sentence: "This agent was restored from a backup and has not yet heard from the ledger what it sent since; nothing was stored or sent.",
+			Hint: "It needs the broker once. Wait until GET /v1/status shows it connected, then send the same again with the same Idempotency-Key."})
 	}
 	s.log.Error("request failed", "code", "internal", "operation", operation, "err", err)
 	return problemOf(&Error{Status: http.StatusInternalServerError, Code: "internal", Sentence: "Something went wrong inside the agent.", Hint: "Its log has an entry. The same Idempotency-Key makes it safe to try again."})

@@ -53,8 +53,12 @@ func (e *Emitter) deliver(tx *store.Tx, source store.Source, ref string, f route
 	return required, nil
 }
 
-// Receipt queues our signed word about a message.
+// Receipt queues our signed word about a message. One that we gave before this store was restored stands: the ledger has it,
+// and a second could only contradict it.
 func (e *Emitter) Receipt(tx *store.Tx, m *envelope.Manifest, outcome schemas.Outcome, code string, now time.Time) error {
+	if stands, err := tx.ReceiptStands(m.ID); err != nil || stands {
+		return err
+	}
 	r := envelope.Manifest{
 		ID: schemas.NewMessageID(), Thread: m.Thread, ReplyTo: m.ID, From: e.Agency, To: m.From,
 		Kind: schemas.KindReceipt, Schema: "receipt.v1", Lane: schemas.LaneReceipt,

@@ -61,6 +61,10 @@ func (in *Intake) accept(tx *store.Tx, p *plan) error {
 	m := &p.manifest
 	switch peer, err := tx.Decided(m.ID); {
 	case err == nil && peer == m.From:
+		// A broker that was restored has it somewhere else than before.
+		if err := tx.Placed(store.TableInbox, m.ID, p.note, p.msg.StreamSeq); err != nil {
+			return err
+		}
 		return in.once(store.ErrExists, p)
 	case err == nil:
 		// Another agency used this id before: by accident it cannot be, and to settle it as a replay would let that agency
@@ -201,6 +205,9 @@ func (in *Intake) takeReceipt(tx *store.Tx, p *plan) error {
 	thread, err := tx.AddReceipt(m, p.note, p.msg.StreamSeq, p.now)
 	switch {
 	case errors.Is(err, store.ErrExists):
+		if err := tx.Placed(store.TableReceipts, m.ID, p.note, p.msg.StreamSeq); err != nil {
+			return err
+		}
 		return in.once(err, p)
 	case errors.Is(err, store.ErrNotFound):
 		p.quarantine(CodeUnknownReceipts)

@@ -40,6 +40,13 @@ type Config struct {
 
 	// BatchMax bounds one atomic publish; 0 means 512.
 	BatchMax int
+
+	// Begin, when set, is called once before anything is sent or collected, and again after a pause until it returns nil:
+	// a store that was restored has to ask first what it forgot.
+	Begin func(context.Context) error
+	// Settle, when set, is called for each new connection before anything is sent over it, and again until it returns nil,
+	// for settlePatience: the broker behind it may be one that was restored.
+	Settle func(context.Context) error
 }
 
 // streams of the lanes, as the broker names them.
@@ -60,6 +67,10 @@ type Link struct {
 	lost  time.Time // see Lost
 
 	smooth time.Time // see Since
+
+	settling sync.Mutex // guards the two below
+	settled  uint64     // the connection that Settle was content with, counted from 1
+	since    time.Time  // when Settle was first asked about the present one
 }
 
 // New prepares a link; nothing is dialled before Run.
@@ -96,15 +107,58 @@ func (l *Link) Run(ctx context.Context) error {
 	l.mu.Unlock()
 
 	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() { defer wg.Done(); l.cfg.Directory.keep(ctx, nc) }()
+	l.begin(ctx)
 	for _, lane := range schemas.Lanes() {
 		wg.Add(2)
 		go func() { defer wg.Done(); l.publish(ctx, js, lane) }()
 		go func() { defer wg.Done(); l.collect(ctx, js, lane) }()
 	}
-	wg.Add(1)
-	go func() { defer wg.Done(); l.cfg.Directory.keep(ctx, nc) }()
 	wg.Wait()
 	return nil
+}
+
+func (l *Link) begin(ctx context.Context) {
+	for l.cfg.Begin != nil && ctx.Err() == nil {
+		err := l.cfg.Begin(ctx)
+		if err == nil {
+			return
+		}
+		if ctx.Err() == nil && !errors.Is(err, ErrOffline) {
+			l.log.Warn("nothing is sent or collected yet, trying again", "err", err)
+		}
+		sleep(ctx, retryAfter)
+	}
+}
+
+// settlePatience is how long a ledger that does not answer holds up what is to be sent over a new connection. After that it
+// goes: the worst that can follow is that a restored broker gets what it lost after what is new.
+const settlePatience = time.Minute
+
+// isSettled reports whether things may be sent over the present connection.
+func (l *Link) isSettled(ctx context.Context, nc *nats.Conn) bool {
+	if l.cfg.Settle == nil {
+		return true
+	}
+	l.settling.Lock()
+	defer l.settling.Unlock()
+	dial := nc.Stats().Reconnects + 1 // counted before it is used; a handler would come too late
+	if l.settled == dial {
+		return true
+	}
+	if l.since.IsZero() {
+		l.since = time.Now()
+	}
+	err := l.cfg.Settle(ctx)
+	if err != nil && (ctx.Err() != nil || time.Since(l.since) < settlePatience) {
+		return false
+	}
+	if err != nil {
+		l.log.Warn("the ledger does not say whether the broker has what was sent; sending all the same", "err", err)
+	}
+	l.settled, l.since = dial, time.Time{}
+	return true
 }
 
 func (l *Link) connect() (*nats.Conn, error) {

@@ -44,6 +44,12 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 				except, next = append(except, peer), min(next, left)
 			}
 		}
+		// Before the outbox is read: what a restored broker lost is put back into it first.
+		if !js.Conn().IsConnected() || !l.isSettled(ctx, js.Conn()) {
+			sleep(ctx, 200*time.Millisecond)
+			continue
+		}
+		dial := js.Conn().Stats().Reconnects
 		pending, err := l.cfg.Store.PendingOutgoing(ctx, lane, l.piece(lane, l.cfg.BatchMax), except)
 		if err != nil {
 			if ctx.Err() == nil {
@@ -62,8 +68,7 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 			t.Stop()
 			continue
 		}
-		if !js.Conn().IsConnected() {
-			sleep(ctx, 200*time.Millisecond)
+		if !js.Conn().IsConnected() || js.Conn().Stats().Reconnects != dial {
 			continue
 		}
 		began := time.Now()

@@ -15,6 +15,13 @@ type engine interface {
 	// commit ends it. stored is true when the data is on disk; with an error it is true when that is not known, and the
 	// updates must not simply be run again.
 	commit(ctx context.Context, tx *transaction) (stored bool, err error)
+	// snapshot is a read transaction that sees one moment.
+	snapshot(ctx context.Context, db *database) (*sql.Tx, error)
+	// loads turns a value of a dump into the one that a column takes, and says what an insert with given keys needs.
+	loads(c *column, value int64) any
+	overriding() string
+	// reseed has the database give out keys above those that were loaded.
+	reseed(ctx context.Context, tx *transaction, t *table) error
 	// limit bounds the size of the store.
 	limit(ctx context.Context, db *database, bytes int64) error
 	// size is what the store takes on disk, in bytes.

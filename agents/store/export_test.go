@@ -150,3 +150,18 @@ func (s *Store) Plans(ctx context.Context) (map[string][]string, error) {
 	}
 	return plans, nil
 }
+
+// Layout shows the tables as a dump sees them: name, columns, key.
+func Layout() (out []string) {
+	for _, t := range layout() {
+		line := t.name
+		for _, c := range t.columns {
+			line += " " + c.name
+		}
+		out = append(out, line+" | "+strings.Join(t.key, " "))
+	}
+	return out
+}
+
+// CountTables counts the tables that the schema makes.
+func CountTables() int { return strings.Count(schema, "CREATE TABLE ") }

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"waypost/schemas"
@@ -35,8 +37,8 @@ const (
 func (s *Store) Unproved(ctx context.Context, table Table, after int64, limit int) (out []Unproved, last int64, err error) {
 	q := map[Table]string{
 		TableOutbox:   `SELECT n, id, thread, peer, lane, stream_seq, note, published FROM outbox WHERE recorded IS NULL AND stream_seq IS NOT NULL AND n > ? ORDER BY n LIMIT ?`,
-		TableInbox:    `SELECT n, id, thread, peer, lane, stream_seq, note, received FROM inbox WHERE recorded IS NULL AND n > ? ORDER BY n LIMIT ?`,
-		TableReceipts: `SELECT received, id, '', peer, 'receipt', stream_seq, note, received FROM receipts WHERE recorded IS NULL AND received >= ? ORDER BY received LIMIT ?`,
+		TableInbox:    `SELECT n, id, thread, peer, lane, stream_seq, note, received FROM inbox WHERE recorded IS NULL AND stream_seq > 0 AND n > ? ORDER BY n LIMIT ?`,
+		TableReceipts: `SELECT received, id, '', peer, 'receipt', stream_seq, note, received FROM receipts WHERE recorded IS NULL AND stream_seq > 0 AND received >= ? ORDER BY received LIMIT ?`,
 	}[table]
 	last = after
 	err = each(ctx, s.read, func(r row) error {
@@ -80,9 +82,93 @@ func (s *Store) Checkpoint(ctx context.Context) (raw []byte, err error) {
 	return raw, err
 }
 
-// SaveCheckpoint remembers a checkpoint, before anybody is told that we have seen it.
-func (tx *Tx) SaveCheckpoint(raw []byte) error {
+// SaveCheckpoint remembers a checkpoint of a size, before anybody is told that we have seen it.
+func (tx *Tx) SaveCheckpoint(raw []byte, size int64, seen time.Time) error {
 	_, err := tx.exec(`INSERT INTO ledger (n, checkpoint) VALUES (1, ?) ON CONFLICT (n) DO UPDATE SET checkpoint = excluded.checkpoint`, raw)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec(`INSERT INTO checkpoints (size, seen, checkpoint) VALUES (?,?,?) ON CONFLICT (size) DO UPDATE SET seen = excluded.seen, checkpoint = excluded.checkpoint`,
+		size, millis(seen), raw); err != nil {
+		return err
+	}
+	// Each that leaves the newest ones is looked at once: of an hour the last stays.
+	if _, err := tx.exec(`DELETE FROM checkpoints WHERE size = (SELECT size FROM checkpoints ORDER BY size DESC LIMIT 1 OFFSET ?1)
+		AND EXISTS (SELECT 1 FROM checkpoints c WHERE c.size > checkpoints.size AND c.seen / 3600000 = checkpoints.seen / 3600000)`, checkpointsNewest); err != nil {
+		return err
+	}
+	_, err = tx.exec(`DELETE FROM checkpoints WHERE size <= (SELECT size FROM checkpoints ORDER BY size DESC LIMIT 1 OFFSET ?1)`, checkpointsMax)
+	return err
+}
+
+// What is kept of checkpoints: the newest, and one for each hour of a year.
+const (
+	checkpointsNewest = 64
+	checkpointsMax    = 10_000
+)
+
+// Checkpoints calls f with those that were kept, the largest first, until it returns false.
+func (s *Store) Checkpoints(ctx context.Context, f func(raw []byte) (bool, error)) error {
+	for below := int64(math.MaxInt64); ; {
+		var raw []byte
+		err := classify(s.read.QueryRowContext(ctx, `SELECT size, checkpoint FROM checkpoints WHERE size < ? ORDER BY size DESC LIMIT 1`, below).Scan(&below, &raw))
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read checkpoints: %w", err)
+		}
+		if more, err := f(raw); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// Unprove forgets where in the ledger things stand from record size on, and checkpoints of more records than that: the ledger
+// that said so is gone. What is forgotten is looked for again, and acts are handed in again.
+func (tx *Tx) Unprove(size int64) error {
+	for _, q := range []string{`UPDATE outbox SET recorded = NULL WHERE recorded >= ?`, `UPDATE inbox SET recorded = NULL WHERE recorded >= ?`,
+		`UPDATE receipts SET recorded = NULL WHERE recorded >= ?`, `UPDATE acts SET recorded = NULL WHERE recorded >= ?`} {
+		if _, err := tx.exec(q, size); err != nil {
+			return fmt.Errorf("forget proofs: %w", err)
+		}
+	}
+	if _, err := tx.exec(`UPDATE ledger SET asked = ?1 WHERE asked > ?1`, size); err != nil {
+		return fmt.Errorf("forget proofs: %w", err)
+	}
+	tx.touch(Acts)
+	return nil
+}
+
+// ForgetCheckpoints drops those of more records than size.
+func (tx *Tx) ForgetCheckpoints(size int64) error {
+	_, err := tx.exec(`DELETE FROM checkpoints WHERE size > ?`, size)
+	return err
+}
+
+// SendAgain puts a message that the broker lost back to what waits for it. What has no body any more cannot be sent: false.
+func (tx *Tx) SendAgain(id string, lane schemas.Lane) (bool, error) {
+	n, err := tx.exec(`UPDATE outbox SET state = 'pending', stream_seq = NULL, recorded = NULL WHERE id = ? AND state = 'published' AND (body IS NOT NULL OR kind = 'receipt' OR outcome = 'void')`, id)
+	if err == nil && n > 0 {
+		tx.touch(outboxTopic(lane))
+	}
+	return n > 0, err
+}
+
+// Misplaced notes that the broker lost its copy of a message or receipt that we have: it has no place until its sender sends it
+// again. For one of ours that cannot be sent again it never has.
+func (tx *Tx) Misplaced(table Table, id string) error {
+	if table == TableOutbox {
+		_, err := tx.exec(`UPDATE outbox SET stream_seq = NULL WHERE id = ? AND recorded IS NULL`, id)
+		return err
+	}
+	_, err := tx.exec(`UPDATE `+string(table)+` SET stream_seq = 0 WHERE id = ? AND recorded IS NULL`, id)
+	return err
+}
+
+// Placed notes where a message that we have was stored when it came again: there it is looked for in the ledger.
+func (tx *Tx) Placed(table Table, id string, note []byte, streamSeq uint64) error {
+	_, err := tx.exec(`UPDATE `+string(table)+` SET stream_seq = ?1, recorded = NULL WHERE id = ?2 AND note = ?3 AND stream_seq <> ?1`, int64(streamSeq), id, note)
 	return err
 }
 

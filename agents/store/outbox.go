@@ -82,10 +82,8 @@ func (tx *Tx) AddOutgoing(o *Outgoing, sign Signer) error {
 			return err
 		}
 	}
-	if id, ok := strings.CutPrefix(m.Basis, envelope.ConsentPrefix); ok && !control(m.Kind) {
-		if err := tx.AddHolder(&Holder{Certificate: id, Agency: m.To, Message: m.ID, Thread: m.Thread, Kind: m.Kind, At: m.Sent}); err != nil {
-			return err
-		}
+	if err := tx.holds(m); err != nil {
+		return err
 	}
 	tx.touch(outboxTopic(m.Lane))
 	if m.RespondBy != nil {
@@ -94,7 +92,20 @@ func (tx *Tx) AddOutgoing(o *Outgoing, sign Signer) error {
 	return nil
 }
 
+// holds notes that a message's recipient now has something under the consent that the message names.
+func (tx *Tx) holds(m *envelope.Manifest) error {
+	id, ok := strings.CutPrefix(m.Basis, envelope.ConsentPrefix)
+	if !ok || control(m.Kind) {
+		return nil
+	}
+	return tx.AddHolder(&Holder{Certificate: id, Agency: m.To, Message: m.ID, Thread: m.Thread, Kind: m.Kind, At: m.Sent})
+}
+
+// nextSeq is the one place where numbers are given. A restored store gives none before it knows which are used.
 func (tx *Tx) nextSeq(peer string, lane schemas.Lane) (uint64, error) {
+	if tx.held {
+		return 0, ErrRecovering
+	}
 	var seq int64
 	err := tx.tx.QueryRowContext(tx.ctx, `INSERT INTO sequences (direction, peer, lane, last) VALUES ('out', ?, ?, 1)
 		ON CONFLICT (direction, peer, lane) DO UPDATE SET last = sequences.last + 1 RETURNING last`, peer, string(lane)).Scan(&seq)

@@ -37,7 +37,7 @@ func OpenPostgres(ctx context.Context, p Postgres) (*Store, error) {
 	r := sql.OpenDB(connector)
 	r.SetMaxOpenConns(readers)
 	r.SetMaxIdleConns(readers)
-	return begun(&postgresEngine{ask: r}, w, r), nil
+	return begun(&postgresEngine{ask: r}, w, r)
 }
 
 // prepare checks the server, and creates the tables in an empty schema: under a lock, so that two starters cannot race.
@@ -206,6 +206,24 @@ func (e *postgresEngine) commit(ctx context.Context, tx *transaction) (bool, err
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+func (e *postgresEngine) snapshot(ctx context.Context, db *database) (*sql.Tx, error) {
+	return db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+}
+
+func (e *postgresEngine) loads(c *column, value int64) any {
+	if c.flag {
+		return value != 0
+	}
+	return value
+}
+
+func (e *postgresEngine) overriding() string { return " OVERRIDING SYSTEM VALUE" }
+
+func (e *postgresEngine) reseed(ctx context.Context, tx *transaction, t *table) error {
+	_, err := tx.ExecContext(ctx, `SELECT setval(pg_get_serial_sequence('`+t.name+`', '`+t.key[0]+`'), greatest((SELECT max(`+t.key[0]+`) FROM `+t.name+`), 1))`)
+	return classify(err)
 }
 
 func (e *postgresEngine) limit(context.Context, *database, int64) error { return ErrNoLimit }

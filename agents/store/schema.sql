@@ -128,6 +128,31 @@ CREATE TABLE ledger (
   asked      INTEGER NOT NULL DEFAULT 0 -- up to which record administrators' requests were read
 ) STRICT;
 
+-- Checkpoints that were found consistent, thinner the older they are: what a ledger that went back is compared with.
+CREATE TABLE checkpoints (
+  size       INTEGER PRIMARY KEY,
+  seen       INTEGER NOT NULL,
+  checkpoint BLOB NOT NULL
+) STRICT;
+
+-- What a restore from a backup left to be made good, of this store or of the broker.
+CREATE TABLE healings (
+  id      TEXT PRIMARY KEY, -- store: of the act by which the ledger is told
+  what    TEXT NOT NULL CHECK (what IN ('store','broker')),
+  subject TEXT NOT NULL DEFAULT '', -- broker: our checkpoint that its ledger does not continue
+  at      INTEGER NOT NULL, -- store: when the backup was made; broker: when it was noticed
+  size    INTEGER NOT NULL, -- records below this are as we knew them
+  next    INTEGER NOT NULL, -- the first record that was not looked at
+  done    INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX healings_open ON healings (what) WHERE done IS NULL;
+
+-- Messages that a lost store gave its receipt for, as the ledger shows: when they come again, that receipt stands.
+CREATE TABLE given (
+  message TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 -- What this agency did that no message shows, signed, until the ledger holds it and after.
 CREATE TABLE acts (
   id       TEXT PRIMARY KEY,

@@ -48,7 +48,7 @@ func Open(path string) (*Store, error) {
 	r := sql.OpenDB(to)
 	r.SetMaxOpenConns(readers)
 	r.SetMaxIdleConns(readers) // to open one anew costs more than most reads
-	return begun(sqliteEngine{}, w, r), nil
+	return begun(sqliteEngine{}, w, r)
 }
 
 // migrate brings an empty database to Version inside one immediate transaction, so two starters cannot race, and
@@ -91,6 +91,18 @@ func (sqliteEngine) commit(_ context.Context, tx *transaction) (bool, error) {
 	err := tx.Commit()
 	return err == nil, err
 }
+
+// snapshot sees the moment of its first statement, which the caller runs at once.
+func (sqliteEngine) snapshot(ctx context.Context, db *database) (*sql.Tx, error) {
+	return db.BeginTx(ctx, nil)
+}
+
+func (sqliteEngine) loads(_ *column, value int64) any { return value }
+
+func (sqliteEngine) overriding() string { return "" }
+
+// reseed has nothing to do: AUTOINCREMENT goes on from the largest key.
+func (sqliteEngine) reseed(context.Context, *transaction, *table) error { return nil }
 
 func (sqliteEngine) limit(ctx context.Context, db *database, n int64) error {
 	var page int64

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -74,6 +75,8 @@ type Store struct {
 	passed int // groups in a row without the routine jobs that wait; the writer's own
 	pace   pace
 
+	held, forgot atomic.Bool // see Tx
+
 	// BeforeCommit, when set before first use, runs inside the writer just before a commit; an error rolls the whole
 	// group back. Tests use it to die or fail at every commit point.
 	BeforeCommit func() error
@@ -83,14 +86,17 @@ type Store struct {
 }
 
 // begun starts the writer of an open database.
-func begun(e engine, write, read *sql.DB) *Store {
+func begun(e engine, write, read *sql.DB) (*Store, error) {
 	s := &Store{engine: e, write: &database{write, e}, read: &database{read, e}, urgent: make(chan *job, 256), jobs: make(chan *job, 256),
 		stop: make(chan struct{}), ended: make(chan struct{}), wake: map[Topic][]chan struct{}{}}
 	for _, t := range topics {
 		s.wake[t] = []chan struct{}{make(chan struct{}, 1)}
 	}
+	if err := s.recall(context.Background()); err != nil {
+		return nil, errors.Join(err, read.Close(), write.Close())
+	}
 	go s.writer()
-	return s
+	return s, nil
 }
 
 func checkVersion(v int) error {

@@ -36,6 +36,9 @@ const (
 	EventClockSoon         = "waypost.clock.due-soon"
 	EventClockOver         = "waypost.clock.overdue"
 	EventLedgerAlarm       = "waypost.ledger.alarm"
+	EventLedgerRestored    = "waypost.ledger.restored"   // administrators explained why the ledger went back
+	EventRestored          = "waypost.agent.restored"    // this store came from a backup: what came since then comes again
+	EventRecovered         = "waypost.message.recovered" // sent after the backup; only the ledger remembers it
 	EventRedelivery        = "waypost.redelivery.asked"
 	EventRedriven          = "waypost.sink.redriven"
 	EventDisclosed         = "waypost.message.disclosed"

@@ -36,6 +36,8 @@ type Tx struct {
 	ctx     context.Context
 	tx      *transaction
 	touched map[Topic]bool
+	held    bool // no number is given: the store was restored, see Healing
+	forgot  bool // some receipts that stand are not in the outbox
 }
 
 type job struct {
@@ -218,7 +220,7 @@ func (s *Store) transact(first *job, more func() *job, touched map[Topic]bool) (
 		if j.err = j.ctx.Err(); j.err != nil {
 			continue
 		}
-		tx := &Tx{ctx: ctx, tx: sqlTx, touched: map[Topic]bool{}}
+		tx := &Tx{ctx: ctx, tx: sqlTx, touched: map[Topic]bool{}, held: s.held.Load(), forgot: s.forgot.Load()}
 		// Where nothing was written before there is nothing to save.
 		if wrote {
 			if _, err := sqlTx.ExecContext(ctx, "SAVEPOINT job"); err != nil {

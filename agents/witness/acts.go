@@ -50,7 +50,13 @@ func (w *Witness) asked(ctx context.Context) error {
 			return err
 		}
 		for _, raw := range a.Acts {
-			act, err := ledger.VerifyAct([]byte(raw), w.Root, nil)
+			act, err := ledger.VerifyAct([]byte(raw), w.Root, w.View())
+			if err == nil && act.Act == ledger.ActRecovers && act.By == w.Agency {
+				if err := w.replaced(ctx, act, []byte(raw)); err != nil {
+					return err
+				}
+				continue
+			}
 			if err != nil || act.Act != ledger.ActRedeliver || act.Agency != w.Agency {
 				w.Log.Warn("a request that no administrator signed for us was left aside")
 				continue
@@ -63,4 +69,26 @@ func (w *Witness) asked(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// replaced notices that another agent with our keys was restored from a backup, after this one was last: two that run at once
+// share the mail between them.
+func (w *Witness) replaced(ctx context.Context, act *ledger.Act, raw []byte) error {
+	switch _, err := w.Store.Act(ctx, act.ID); {
+	case err == nil:
+		return nil // our own
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	own, err := w.Store.Healings(ctx, store.HealStore)
+	if err != nil {
+		return err
+	}
+	for _, h := range own {
+		if mine, err := w.Store.Act(ctx, h.ID); err == nil && mine.At.After(act.At) {
+			return nil // it came before us, and we stand in its place
+		}
+	}
+	w.raise(ctx, alarm{code: CodeReplaced, key: act.ID, files: []file{{"recovers.note", raw}}})
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -29,6 +30,8 @@ const (
 	CodeDirectoryForked = "directory-forked"   // the log names another directory of the same version
 	CodeDirectoryStale  = "directory-stale"    // the log names a newer directory than the broker gives us
 	CodeDelayed         = "message-delayed"    // it lay at the broker while we were there to collect it
+	CodeRestored        = "ledger-restored"    // not an alarm: administrators explained why the ledger went back
+	CodeReplaced        = "agent-replaced"     // another agent with our keys was restored from a backup
 	CodeLate            = "ledger-late"        // the ledger says that a message was stored at another time than the broker said
 )
 
@@ -45,6 +48,8 @@ var sentences = map[string]string{
 	CodeDirectoryForked: "The ledger names another directory of the version that this agent has. Ask the administrators for the digest of theirs.",
 	CodeDirectoryStale:  "The ledger names a newer directory than the broker gives out: agencies or keys may have been suspended that this agent still trusts.",
 	CodeDelayed:         "A message lay at the broker for long while this agent was connected and ready to collect it.",
+	CodeRestored:        "The broker was restored from a backup, and its ledger with it. The administrators signed that; what this agent remembers of the ledger before that point agrees.",
+	CodeReplaced:        "Another agent that holds this agency's keys was restored from a backup while this one was running. If both run, each gets a part of the mail. Stop one of them.",
 	CodeLate:            "The ledger gives another time for a message than the one at which the broker acknowledged it.",
 }
 
@@ -81,6 +86,7 @@ type alarm struct {
 	message, thread string
 	peer            string
 	files           []file
+	event           string // store.EventLedgerAlarm if empty
 }
 
 // alarmsMax bounds the evidence of one code, so that a broker cannot fill the disk with it.
@@ -97,13 +103,21 @@ func (w *Witness) raise(ctx context.Context, a alarm) {
 	if have, _ := filepath.Glob(filepath.Join(w.Evidence, a.code+"-*")); len(have) >= alarmsMax {
 		return
 	}
-	w.Log.Error("the ledger needs attention", "code", a.code, "message", a.message, "peer", a.peer, "evidence", filepath.Base(dir))
+	level := slog.LevelError
+	if a.event != "" {
+		level = slog.LevelWarn
+	}
+	w.Log.Log(ctx, level, "the ledger needs attention", "code", a.code, "message", a.message, "peer", a.peer, "evidence", filepath.Base(dir))
 	if err := w.save(dir, a); err != nil {
 		w.Log.Error("evidence not kept", "code", a.code, "err", err)
 		return // tried again in the next round
 	}
+	event := a.event
+	if event == "" {
+		event = store.EventLedgerAlarm
+	}
 	err := w.Store.Update(ctx, func(tx *store.Tx) error {
-		return w.Tell(tx, &store.Event{ID: schemas.NewMessageID(), Type: store.EventLedgerAlarm, Code: a.code, Message: a.message, Thread: a.thread, Peer: a.peer, At: w.Now()})
+		return w.Tell(tx, &store.Event{ID: schemas.NewMessageID(), Type: event, Code: a.code, Message: a.message, Thread: a.thread, Peer: a.peer, At: w.Now()})
 	})
 	if err == nil {
 		err = os.WriteFile(told, nil, 0o600)

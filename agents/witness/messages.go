@@ -58,8 +58,7 @@ func (w *Witness) page(ctx context.Context, c *ledger.Checkpoint, page []store.U
 			}
 			return nil
 		}
-		w.raise(ctx, w.about(c, page[0], ledger.Inclusion{}, CodeContradicts))
-		return nil
+		return w.missing(ctx, c, page[0], ledger.Inclusion{}, CodeContradicts)
 	}
 	if err != nil {
 		return err
@@ -93,12 +92,38 @@ func (w *Witness) about(c *ledger.Checkpoint, u store.Unproved, in ledger.Inclus
 		file{"place.json", ledger.Encode(ledger.Place{Stream: streamOf[u.Lane], Seq: u.Seq})}, file{"inclusion.json", ledger.Encode(in)})}
 }
 
+// missing deals with a message that does not stand where it was put. A restore since then explains it; otherwise it is an
+// alarm. Either way what we sent is sent again: whatever the reason, the broker is to have it, and recipients recognise it.
+func (w *Witness) missing(ctx context.Context, c *ledger.Checkpoint, u store.Unproved, in ledger.Inclusion, code string) error {
+	excused := w.excused(ctx, c, u.At)
+	if !excused {
+		w.raise(ctx, w.about(c, u, in, code))
+	}
+	return w.Store.Update(ctx, func(tx *store.Tx) error {
+		if excused {
+			_, err := giveUp(tx, u)
+			return err
+		}
+		if u.Table != store.TableOutbox {
+			return nil
+		}
+		_, err := tx.SendAgain(u.ID, u.Lane)
+		return err
+	})
+}
+
 // holds reports whether the ledger is proved to hold a message as we have it, and raises an alarm when it cannot.
 func (w *Witness) holds(ctx context.Context, c *ledger.Checkpoint, u store.Unproved, in ledger.Inclusion) bool {
 	raise := func(code string) bool { w.raise(ctx, w.about(c, u, in, code)); return false }
+	missing := func(code string) bool {
+		if err := w.missing(ctx, c, u, in, code); err != nil {
+			w.Log.Error("message not put back", "message", u.ID, "err", err)
+		}
+		return false
+	}
 	if in.Record == "" {
 		if w.Now().Sub(u.At) >= w.Missing {
-			return raise(CodeOmits)
+			return missing(CodeOmits)
 		}
 		return false
 	}
@@ -108,7 +133,7 @@ func (w *Witness) holds(ctx context.Context, c *ledger.Checkpoint, u store.Unpro
 	}
 	r, err := ledger.ParseRecord(raw)
 	if err != nil || r.Kind != ledger.KindMail || r.Stream != streamOf[u.Lane] || r.Seq != u.Seq || !bytes.Equal(r.Note, u.Note) {
-		return raise(CodeContradicts)
+		return missing(CodeContradicts)
 	}
 	switch u.Table {
 	case store.TableOutbox:

@@ -67,7 +67,10 @@ type Witness struct {
 	compared map[string]bool      // other agencies' checkpoints found consistent, by text
 	fresh    time.Time            // when enough others last had a checkpoint that ours continues
 	since    map[string]time.Time // when a condition was first met that is an alarm only if it lasts
+	parted   [2]string            // ours and theirs, when the latter last did not continue the former
 	cosigned string               // text of the last checkpoint that was cosigned and handed in
+
+	round sync.Mutex // one look at a time
 
 	mu  sync.Mutex
 	met []string // checkpoints that came with messages
@@ -111,6 +114,8 @@ func (w *Witness) Run(ctx context.Context) {
 
 // Look is one round. An error means that the round could not be finished, not that something was found.
 func (w *Witness) Look(ctx context.Context) error {
+	w.round.Lock()
+	defer w.round.Unlock()
 	view := w.View()
 	if view == nil {
 		return nil
@@ -169,6 +174,17 @@ func ask[T any](ctx context.Context, w *Witness, verb string, request any) (*T, 
 		return nil, err
 	}
 	return decode[T](out)
+}
+
+// insist asks again while the ledger says that we ask too often: for what must not wait for the next round.
+func insist[T any](ctx context.Context, w *Witness, verb string, request any) (*T, error) {
+	for tries := 0; ; tries++ {
+		a, err := ask[T](ctx, w, verb, request)
+		var r *link.Refusal
+		if tries == 20 || !errors.As(err, &r) || r.Code != ledger.ServiceBusy || !pause(ctx, time.Second/2) {
+			return a, err
+		}
+	}
 }
 
 func decode[T any](raw []byte) (*T, error) {
@@ -230,7 +246,8 @@ func (w *Witness) verified(ctx context.Context, ours *ledger.Checkpoint, raw str
 	return c, nil
 }
 
-// grown verifies that theirs continues ours. False when it does not, or is older, and there is nothing more to do with it.
+// grown verifies that theirs continues ours, or that administrators explain why not. False when it does not, or is older, and
+// there is nothing more to do with it.
 func (w *Witness) grown(ctx context.Context, ours, theirs *ledger.Checkpoint) (bool, error) {
 	if ours == nil {
 		return true, nil
@@ -239,12 +256,26 @@ func (w *Witness) grown(ctx context.Context, ours, theirs *ledger.Checkpoint) (b
 	if theirs.Size < ours.Size {
 		older, newer, code = theirs, ours, CodeShrank
 	}
+	if w.parted == [2]string{ours.Text(), theirs.Text()} {
+		return false, nil // found before, and nothing that could explain it has been recorded since
+	}
 	holds, proof, err := w.consistent(ctx, older, newer)
 	if err != nil {
 		return false, err
 	}
 	if !holds {
+		if err := w.heal(ctx, ours, theirs); err != nil {
+			return false, err
+		}
+		act, err := w.explained(ctx, ours, theirs)
+		if err != nil {
+			return false, err
+		}
+		if act != nil {
+			return true, w.accept(ctx, ours, theirs, act)
+		}
 		w.raise(ctx, alarm{code: code, key: textOf(ours), files: append(files("ours.checkpoint", ours, "theirs.checkpoint", theirs), proof...)})
+		w.parted = [2]string{ours.Text(), theirs.Text()}
 		return false, nil
 	}
 	if code == CodeShrank {
@@ -262,7 +293,7 @@ func (w *Witness) grown(ctx context.Context, ours, theirs *ledger.Checkpoint) (b
 func (w *Witness) consistent(ctx context.Context, older, newer *ledger.Checkpoint) (bool, []file, error) {
 	var hashes []string
 	if older.Size > 0 && older.Size < newer.Size {
-		a, err := ask[ledger.ConsistencyAnswer](ctx, w, ledger.VerbConsistency, ledger.ConsistencyRequest{Old: older.Size, New: newer.Size})
+		a, err := insist[ledger.ConsistencyAnswer](ctx, w, ledger.VerbConsistency, ledger.ConsistencyRequest{Old: older.Size, New: newer.Size})
 		var r *link.Refusal
 		switch {
 		case errors.As(err, &r) && r.Code == ledger.ServiceBad:
@@ -283,7 +314,7 @@ func (w *Witness) consistent(ctx context.Context, older, newer *ledger.Checkpoin
 // accept a log that contradicts what we have put our name to.
 func (w *Witness) keep(ctx context.Context, ours, theirs *ledger.Checkpoint) error {
 	if ours == nil || !ours.Same(theirs) {
-		if err := w.Store.Update(ctx, func(tx *store.Tx) error { return tx.SaveCheckpoint(theirs.Raw()) }); err != nil {
+		if err := w.Store.Update(ctx, func(tx *store.Tx) error { return tx.SaveCheckpoint(theirs.Raw(), theirs.Size, w.Now()) }); err != nil {
 			return fmt.Errorf("keep checkpoint: %w", err)
 		}
 	}

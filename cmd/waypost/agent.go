@@ -25,7 +25,7 @@ func newAgentCommand() *cobra.Command {
 	f.String("api", "", "address of the agent's API (default http://127.0.0.1:8420, or WAYPOST_API)")
 	f.String("token-file", "", "`file` with a bearer token (or WAYPOST_TOKEN)")
 	f.Bool("json", false, "print JSON")
-	return group(cmd, newAgentInitCommand(), newAgentJoinCommand(), newAgentRunCommand(), newAgentTokenCommand(),
+	return group(cmd, newAgentInitCommand(), newAgentJoinCommand(), newAgentRunCommand(), newAgentTokenCommand(), newAgentBackupCommand(), newAgentRestoreCommand(),
 		newAgentSendCommand(), newAgentRespondCommand(), newAgentInboxCommand(), newAgentOutboxCommand(), newAgentShowCommand(),
 		newAgentThreadCommand(), newAgentQuarantineCommand(), newAgentDirectoryCommand(), newAgentStatusCommand(), newAgentRetryCommand(), newAgentConsentCommand(), newAgentPlacesCommand(),
 		newAgentExportCommand(), newAgentImportCommand(),

@@ -103,6 +103,7 @@ func everyStatement(t *testing.T, p Place) {
 	w.consents()
 	w.people()
 	w.ledger()
+	w.heals()
 	w.end()
 	for _, of := range []reflect.Type{reflect.TypeFor[*store.Store](), reflect.TypeFor[*store.Tx]()} {
 		for i := range of.NumMethod() {
@@ -419,7 +420,7 @@ func (w *teller) ledger() {
 	w.update(func(tx *store.Tx) {
 		w.tell("Tx.Recorded", tx.Recorded(store.TableReceipts, messageID(8), 5))
 		w.tell("Tx.ActRecorded", tx.ActRecorded("a1", 6, []byte("answer")))
-		w.tell("Tx.SaveCheckpoint", tx.SaveCheckpoint([]byte("c")))
+		w.tell("Tx.SaveCheckpoint", tx.SaveCheckpoint([]byte("c"), 7, Now))
 	})
 	unproved, err := w.s.CountUnproved(w.ctx)
 	w.tell("Store.CountUnproved", unproved, err)

@@ -1,0 +1,69 @@
+package storetest
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"waypost/agents/store"
+	"waypost/schemas"
+	"waypost/schemas/envelope"
+)
+
+// heals: what is left of restores, of this store and of the broker.
+func (w *teller) heals() {
+	own := envelope.Manifest{Type: envelope.ManifestType, ID: "01955fff-0000-7000-8000-000000000000", Thread: threadID(9), From: Us, To: Them, Kind: schemas.KindReferral,
+		Schema: "referral.v1", Lane: schemas.LaneUrgent, Seq: 90, Sent: Now, Basis: "vital-interests"}
+	receipt := own
+	receipt.ID, receipt.Kind, receipt.Lane, receipt.ReplyTo, receipt.Basis, receipt.Outcome = "01955ffe-0000-7000-8000-000000000000", schemas.KindReceipt, schemas.LaneReceipt, messageID(7), "", schemas.OutcomeDelivered
+	w.update(func(tx *store.Tx) {
+		w.tell("Tx.SaveCheckpoint", tx.SaveCheckpoint([]byte("older"), 5, Now), tx.SaveCheckpoint([]byte("newer"), 9, Now.Add(time.Second)))
+		w.tell("Tx.AddHealing", tx.AddHealing(&store.Healing{ID: "h1", What: store.HealBroker, Subject: "ours", At: Now, Size: 5, Next: 5}))
+		w.tell("Tx.Unprove", tx.Unprove(5))
+		w.tell("Tx.HealingRead", tx.HealingRead("h1", 7))
+		w.tell("Tx.HealingDone", tx.HealingDone("h1", Now))
+		for _, m := range []*envelope.Manifest{&own, &own, &receipt} {
+			forgot, err := tx.Forgotten(m, []byte("n"), 70, Now, Now)
+			w.tell("Tx.Forgotten", forgot, err)
+		}
+		again, err := tx.SendAgain(own.ID, own.Lane) // there is no body of it any more
+		w.tell("Tx.SendAgain", again, err)
+		again, err = tx.SendAgain(receipt.ID, receipt.Lane)
+		w.tell("Tx.SendAgain", again, err)
+		w.tell("Tx.Misplaced", tx.Misplaced(store.TableOutbox, own.ID), tx.Misplaced(store.TableInbox, messageID(5)), tx.Misplaced(store.TableReceipts, messageID(8)))
+		w.tell("Tx.Placed", tx.Placed(store.TableInbox, messageID(5), []byte("n"), 71), tx.Placed(store.TableReceipts, messageID(8), []byte("n"), 72))
+		stands, err := tx.ReceiptStands(messageID(7))
+		w.tell("Tx.ReceiptStands", stands, err)
+	})
+	var kept []string
+	err := w.s.Checkpoints(w.ctx, func(raw []byte) (bool, error) {
+		kept = append(kept, string(raw))
+		return true, nil
+	})
+	w.tell("Store.Checkpoints", kept, err)
+	w.update(func(tx *store.Tx) {
+		w.tell("Tx.ForgetCheckpoints", tx.ForgetCheckpoints(8))
+		w.tell("Tx.Restored", tx.Restored(Now))
+	})
+	broker, err := w.s.Healings(w.ctx, store.HealBroker)
+	w.tell("Store.Healings", broker, err)
+	open, err := w.s.Healings(w.ctx, store.HealStore)
+	if err != nil || len(open) != 1 {
+		w.t.Fatal(open, err)
+	}
+	w.tell("Store.Healings", open[0].At, open[0].Size, open[0].Done)
+	w.tell("Store.Recovered", w.s.Recovered(w.ctx, open[0].ID, Now, func(*store.Tx) error { return nil }))
+	w.tell("Store.Recovering", w.s.Recovering())
+	w.update(func(tx *store.Tx) {
+		stands, err := tx.ReceiptStands(messageID(7))
+		w.tell("Tx.ReceiptStands", stands, err)
+	})
+	rows := map[string]int{}
+	err = w.s.Dump(w.ctx, func(table string, row []byte) error {
+		rows[table]++
+		return nil
+	})
+	w.tell("Store.Dump", rows, err)
+	err = w.s.Load(w.ctx, func() (string, []byte, error) { return "", nil, io.EOF }, nil)
+	w.tell("Store.Load", errors.Is(err, store.ErrNotEmpty))
+}
