@@ -87,7 +87,7 @@ func dump(t *testing.T, s *store.Store) (out []dumped) {
 	return out
 }
 
-func rows(all []dumped) func() (string, []byte, error) {
+func given(all []dumped) func() (string, []byte, error) {
 	return func() (string, []byte, error) {
 		if len(all) == 0 {
 			return "", nil, io.EOF
@@ -137,13 +137,13 @@ func TestDumpLoad(t *testing.T) {
 		t.Fatalf("only %d rows", len(before))
 	}
 	other := open(t)
-	if err := other.Load(t.Context(), rows(before), nil); err != nil {
+	if err := other.Load(t.Context(), given(before), nil); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(before, dump(t, other)); d != "" {
 		t.Errorf("loaded otherwise (-before +after):\n%s", d)
 	}
-	if err := other.Load(t.Context(), rows(before), nil); !errors.Is(err, store.ErrNotEmpty) {
+	if err := other.Load(t.Context(), given(before), nil); !errors.Is(err, store.ErrNotEmpty) {
 		t.Errorf("loaded over rows: %v", err)
 	}
 	// The next message takes the next number and the next place.
@@ -200,7 +200,7 @@ func TestLoadRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
-			if err := s.Load(t.Context(), rows(append(append([]dumped(nil), good...), bad)), nil); err == nil {
+			if err := s.Load(t.Context(), given(append(append([]dumped(nil), good...), bad)), nil); err == nil {
 				t.Fatal("loaded")
 			}
 			if left := dump(t, s); len(left) != 0 {
@@ -214,12 +214,12 @@ func TestLoadRefuses(t *testing.T) {
 func TestRestoredStoreGivesNoNumber(t *testing.T) {
 	good := dump(t, filled(t))
 	s := open(t)
-	if err := s.Load(t.Context(), rows(good), func(tx *store.Tx) error { return tx.Restored(now) }); err != nil {
+	if err := s.Load(t.Context(), given(good), func(tx *store.Tx) error { return tx.Restored(now) }); err != nil {
 		t.Fatal(err)
 	}
 	path := t.TempDir() + "/agent.db"
 	again := openAt(t, path)
-	if err := again.Load(t.Context(), rows(dump(t, s)), nil); err != nil {
+	if err := again.Load(t.Context(), given(dump(t, s)), nil); err != nil {
 		t.Fatal(err)
 	}
 	again.Close()
@@ -314,7 +314,7 @@ func TestDumpFromOneDatabaseToTheOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pg.Close()
-	if err := pg.Load(t.Context(), rows(before), nil); err != nil {
+	if err := pg.Load(t.Context(), given(before), nil); err != nil {
 		t.Fatal(err)
 	}
 	there := dump(t, pg)
@@ -323,7 +323,7 @@ func TestDumpFromOneDatabaseToTheOther(t *testing.T) {
 	}
 	update(t, pg, func(tx *store.Tx) error { return tx.AddOutgoing(referral(them, nil), signer(t)) })
 	lite := open(t)
-	if err := lite.Load(t.Context(), rows(dump(t, pg)), nil); err != nil {
+	if err := lite.Load(t.Context(), given(dump(t, pg)), nil); err != nil {
 		t.Fatal(err)
 	}
 	list, err := lite.ListOutgoing(t.Context(), us, store.Page{Limit: 10})
