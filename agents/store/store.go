@@ -99,12 +99,36 @@ func begun(e engine, write, read *sql.DB) (*Store, error) {
 	return s, nil
 }
 
+// VersionError refuses a store of another version than this program's. Nothing in it was changed.
+type VersionError struct{ Found int }
+
+// Error names both versions.
+func (e *VersionError) Error() string {
+	if e.Found > Version {
+		return fmt.Sprintf("open store: version %d, this program knows %d: %v", e.Found, Version, ErrNewer)
+	}
+	return fmt.Sprintf("open store: version %d, this program writes %d: %v", e.Found, Version, ErrOlder)
+}
+
+// Unwrap is ErrNewer or ErrOlder.
+func (e *VersionError) Unwrap() error {
+	if e.Found > Version {
+		return ErrNewer
+	}
+	return ErrOlder
+}
+
+// Hint says what to do next; the command line prints it.
+func (e *VersionError) Hint() string {
+	if e.Found > Version {
+		return "run the newer waypost again; nothing was changed. To go back, restore a backup that this version made into an empty data folder"
+	}
+	return "there is no way from it to this version; nothing was changed. Begin with an empty data folder"
+}
+
 func checkVersion(v int) error {
-	switch {
-	case v > Version:
-		return fmt.Errorf("open store: version %d, this program knows %d: %w", v, Version, ErrNewer)
-	case v < Version:
-		return fmt.Errorf("open store: version %d, this program writes %d: %w", v, Version, ErrOlder)
+	if v != Version {
+		return &VersionError{Found: v}
 	}
 	return nil
 }

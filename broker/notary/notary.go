@@ -131,6 +131,11 @@ func (n *Notary) session(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open ledger: %w", err)
 	}
+	// While this process ran, a newer one may have made the streams its own, as when the nodes of a cluster are renewed one
+	// after the other. Messages go on; the ledger waits for a process that knows how it is written.
+	if err := CheckVersion(StreamLedger, stream.CachedInfo().Config.Metadata); err != nil {
+		return err
+	}
 	b := &book{js: n.js, stream: stream, fault: n.cfg.Fault, root: func(raw []byte) (uint64, bool) {
 		h, err := directory.OpenHead(n.cfg.Root, raw)
 		if err != nil {

@@ -83,32 +83,7 @@ func declarations(t *testing.T, dir string) (out []declared) {
 func scraped(t *testing.T) (ofBroker, ofAgent *healthtest.Page) {
 	t.Helper()
 	b := brokertest.Start(t, brokertest.WithConfig(func(c *broker.Config) { c.Health.Listen = "127.0.0.1:0" }))
-	dir := t.TempDir()
-	made, err := agents.Init(dir, agents.InitOptions{Agency: "test-police", Name: "Test Police"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(made.RequestFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := directory.ParseRequest(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	grant, err := b.Enrol(t, request, schemas.RolePolice).Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := agents.Join(dir, grant, nil); err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "agent.yaml")
-	settings := fmt.Sprintf("agency: test-police\nbrokers: [%q]\napi: {listen: \"127.0.0.1:0\"}\nhealth: {listen: \"127.0.0.1:0\"}\n"+
-		"sinks:\n  - name: folder\n    folder: {dir: systems}\nroutes:\n  - sinks: [folder]\n", b.URL())
-	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	config := enrolledAgent(t, b)
 	cfg, err := agents.LoadConfig(config)
 	if err != nil {
 		t.Fatal(err)
@@ -140,6 +115,38 @@ func scraped(t *testing.T) (ofBroker, ofAgent *healthtest.Page) {
 		return ofAgent.Samples["waypost_agent_quarantined_messages_total"] == 1
 	})
 	return ofBroker, ofAgent
+}
+
+// enrolledAgent makes an agency of the network whose agent was never started, and returns its configuration file.
+func enrolledAgent(t *testing.T, b *brokertest.Broker) (config string) {
+	t.Helper()
+	dir := t.TempDir()
+	made, err := agents.Init(dir, agents.InitOptions{Agency: "test-police", Name: "Test Police"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(made.RequestFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := directory.ParseRequest(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant, err := b.Enrol(t, request, schemas.RolePolice).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := agents.Join(dir, grant, nil); err != nil {
+		t.Fatal(err)
+	}
+	config = filepath.Join(dir, "agent.yaml")
+	settings := fmt.Sprintf("agency: test-police\nbrokers: [%q]\napi: {listen: \"127.0.0.1:0\"}\nhealth: {listen: \"127.0.0.1:0\"}\n"+
+		"sinks:\n  - name: folder\n    folder: {dir: systems}\nroutes:\n  - sinks: [folder]\n", b.URL())
+	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config
 }
 
 // TestMetricsAreDocumented: METRICS.md lists every metric of the source with its help, and a running broker and agent say
