@@ -18,6 +18,7 @@ import (
 	"waypost/agents/vault"
 	"waypost/broker/audit"
 	"waypost/broker/brokertest"
+	"waypost/schemas/health/healthtest"
 	"waypost/schemas/ledger"
 )
 
@@ -73,7 +74,7 @@ func broken(t testing.TB, found []ledger.Finding, expected ...ledger.Code) {
 // and was sent since is not sent twice.
 func TestAgentRestore(t *testing.T) {
 	b := brokertest.Start(t)
-	p, n := enrolled(t, b, police, "police", ""), enrolled(t, b, ngo, "ngo", "")
+	p, n := enrolled(t, b, police, "police", "").watched(t), enrolled(t, b, ngo, "ngo", "")
 	agreeAll(t, b, police, ngo)
 	p.start(t)
 	n.start(t)
@@ -117,6 +118,9 @@ func TestAgentRestore(t *testing.T) {
 	p.start(t)
 	if _, code, pr := p.submit(t, ngo, nil); code != http.StatusServiceUnavailable || pr.Code != "recovering" {
 		t.Errorf("a restored agent that has not asked took a message: %d %+v", code, pr)
+	}
+	if status, st := healthtest.State(t, p.health); status != http.StatusServiceUnavailable || st.Code != agents.CodeRecovering {
+		t.Errorf("whoever watches is told %d %+v", status, st)
 	}
 	b.Restart(t)
 	p.ready(t)

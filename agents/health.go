@@ -22,6 +22,7 @@ const (
 	CodeStopping         = "stopping"
 	CodeStoreFull        = "store-full"        // disk, or the bound of the store, is exhausted
 	CodeStoreUnavailable = "store-unavailable" // nothing can be written for another reason
+	CodeRecovering       = "recovering"        // restored from a backup; the ledger was not asked yet which numbers were given since
 	CodeNoDirectory      = "no-directory"      // never received: nobody is known to whom anything could be sent
 	CodeDirectoryExpired = "directory-expired" // nobody knows any more who may be trusted: everything is refused or waits
 
@@ -32,6 +33,7 @@ var notReady = map[string]string{
 	CodeStopping:         "The agent is stopping.",
 	CodeStoreFull:        "The agent has no room: nothing is accepted until some is made on its disk, or max_store_mb is raised. What was accepted is safe.",
 	CodeStoreUnavailable: "The agent cannot write to its store: see its log. What was accepted is safe.",
+	CodeRecovering:       "The agent was restored from a backup and has not yet heard from the ledger what it sent since. It needs the broker for that.",
 	CodeNoDirectory:      "The agent has not received the directory yet. It comes with the first connection to the broker.",
 	CodeDirectoryExpired: "The directory has expired, so nothing is sent and nothing is let in. The network's administrators must sign it anew.",
 }
@@ -117,6 +119,8 @@ func (a *Agent) readiness(ctx, running context.Context) health.State {
 		code = CodeStoreFull
 	case err != nil:
 		code = CodeStoreUnavailable
+	case a.store.Recovering():
+		code = CodeRecovering
 	case view == nil:
 		code = CodeNoDirectory
 	case view.Expired(a.now()):
