@@ -118,6 +118,9 @@ func newAgentRunCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "agent of %s  API %s\n", cfg.Agency, a.URL())
+			if url := a.HealthURL(); url != "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "health        %s\n", url)
+			}
 			return a.Run(cmd.Context())
 		},
 	}

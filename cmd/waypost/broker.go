@@ -86,6 +86,9 @@ func announce(w io.Writer, b *broker.Broker, cfg *broker.Config) {
 	if ws := b.WebSocketURL(); ws != "" {
 		fmt.Fprintf(w, "websocket     %s\n", ws)
 	}
+	if url := b.HealthURL(); url != "" {
+		fmt.Fprintf(w, "health        %s\n", url)
+	}
 	for _, l := range schemas.Lanes() {
 		fmt.Fprintf(w, "stream        %-13s up to %s, %d messages per pair\n", broker.Stream(l), cfg.Quotas.StreamBytes, cfg.Quotas.PerPair)
 	}
