@@ -108,9 +108,12 @@ func (a *Agent) keep(tx *store.Tx, o *outgoing) error {
 	m := &o.manifest
 	var held []consent.Held
 	for _, c := range o.certificates {
-		marks, err := tx.Marks(c.ID)
-		if err != nil {
-			return err
+		marks := c.marks
+		if !c.new { // about one that is made here and now nothing was said
+			var err error
+			if marks, err = tx.Marks(c.ID); err != nil {
+				return err
+			}
 		}
 		held = append(held, o.held(c, marks))
 		if !c.new {

@@ -22,8 +22,10 @@ const (
 	// batchLeast is from how many messages on one atomic batch, which shares one fsync, costs less than to publish them one by
 	// one: for each the server makes a folder with files, syncs them and deletes them (BenchmarkPublish).
 	batchLeast = 6
-	// gatherFor is how soon after the beginning of a batch the next may begin, so that there are few and large ones.
-	gatherFor    = 50 * time.Millisecond
+	// gatherFor is how many times as long as a batch took the next one gathers, gatherMost at the longest: so there are few and
+	// large ones, the more so the slower the disk is.
+	gatherFor    = 3
+	gatherMost   = 200 * time.Millisecond
 	inProcess    = 10158 // a message of this id was taken by a leader before it was one no longer
 	refusedStore = 10077 // the stream refused to store: with our limits, the quota of a pair
 )
@@ -80,7 +82,7 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 			l.cfg.Store.Rest(ctx, time.Since(began))
 		}
 		if len(pending) >= batchLeast && len(pending) < l.cfg.BatchMax && lane != schemas.LaneUrgent && !l.cfg.Store.Pressed() {
-			sleep(ctx, gatherFor-time.Since(began))
+			sleep(ctx, min(gatherFor*time.Since(began), gatherMost))
 		}
 	}
 }

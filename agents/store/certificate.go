@@ -20,17 +20,20 @@ type Certificate struct {
 // AddCertificate keeps a consent certificate. A repeat changes nothing; ErrExists says that another issuer's certificate
 // bears this id, which is random when it is honestly made. A withdrawal that came before counts for self, this agency.
 func (tx *Tx) AddCertificate(c *Certificate, self string) error {
-	if _, err := tx.exec(`INSERT INTO certificates (id, issuer, issued, supersedes, expires, review, received, locked, withdrawn) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,
+	added, err := tx.exec(`INSERT INTO certificates (id, issuer, issued, supersedes, expires, review, received, locked, withdrawn) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,
 		(SELECT min(at) FROM statements WHERE certificate = ?1 AND issuer = ?2 AND act = 'withdrawn' AND to_agency IN ('', ?9))) ON CONFLICT DO NOTHING`,
-		c.ID, c.Issuer, millis(c.Issued), c.Supersedes, millis(c.Expires), millis(c.Review), millis(c.Received), c.Locked, self); err != nil {
+		c.ID, c.Issuer, millis(c.Issued), c.Supersedes, millis(c.Expires), millis(c.Review), millis(c.Received), c.Locked, self)
+	if err != nil {
 		return fmt.Errorf("store certificate: %w", err)
 	}
-	var kept string
-	if err := tx.tx.QueryRowContext(tx.ctx, `SELECT issuer FROM certificates WHERE id = ?`, c.ID).Scan(&kept); err != nil {
-		return fmt.Errorf("store certificate: %w", classify(err))
-	}
-	if kept != c.Issuer {
-		return ErrExists
+	if added == 0 {
+		kept, err := tx.CertificateIssuer(c.ID)
+		if err != nil {
+			return fmt.Errorf("store certificate: %w", err)
+		}
+		if kept != c.Issuer {
+			return ErrExists
+		}
 	}
 	tx.touch(Clocks)
 	return nil

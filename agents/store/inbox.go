@@ -77,6 +77,10 @@ const gapMax = 1000
 
 // Saw records a sequence number of (peer, lane) and returns the numbers newly found missing before it, at most gapMax.
 func (tx *Tx) Saw(peer string, lane schemas.Lane, seq uint64, at time.Time) ([]uint64, error) {
+	// Most often it is the next one.
+	if n, err := tx.exec(`UPDATE sequences SET last = ? WHERE direction = 'in' AND peer = ? AND lane = ? AND last = ?`, int64(seq), peer, string(lane), int64(seq)-1); err != nil || n == 1 {
+		return nil, err
+	}
 	var last int64
 	err := classify(tx.tx.QueryRowContext(tx.ctx, `SELECT last FROM sequences WHERE direction = 'in' AND peer = ? AND lane = ?`, peer, string(lane)).Scan(&last))
 	if err != nil && err != ErrNotFound {

@@ -181,12 +181,11 @@ func (tx *Tx) Published(sent []*Outgoing, seqs []uint64, at time.Time) error {
 		if err != nil {
 			return fmt.Errorf("mark published: %w", err)
 		}
-		if n == 0 {
+		if n == 0 || o.Manifest.Kind == schemas.KindReceipt {
 			continue
 		}
-		if _, err := tx.exec(`INSERT INTO events (id, thread, message, kind, type, peer, code, at)
-			SELECT ?, thread, id, kind, ?, peer, outcome, ? FROM outbox WHERE id = ? AND kind <> 'receipt'`,
-			schemas.NewMessageID(), EventPublished, millis(at), id); err != nil {
+		m := &o.Manifest
+		if err := tx.AddEvent(&Event{Type: EventPublished, Thread: m.Thread, Message: m.ID, Kind: m.Kind, Peer: m.To, Code: string(m.Outcome), At: at}); err != nil {
 			return fmt.Errorf("record published: %w", err)
 		}
 	}

@@ -197,7 +197,7 @@ func (n *Notary) reading() (*book, int64) {
 func (n *Notary) work(ctx context.Context, b *book, kept *retention, feed <-chan *ledger.Record, failed <-chan error) error {
 	var q queues
 	var stalled stall
-	var appended time.Time
+	var next time.Time // before which nothing is appended, unless there is a whole batch of it
 	tick := time.NewTicker(n.cfg.Interval)
 	defer tick.Stop()
 	if err := n.sign(ctx, b); err != nil {
@@ -230,7 +230,7 @@ func (n *Notary) work(ctx context.Context, b *book, kept *retention, feed <-chan
 				}
 			}
 		}
-		if more(ctx, feed, &q, time.Until(appended.Add(gatherFor))); q.size() == 0 {
+		if more(ctx, feed, &q, time.Until(next)); q.size() == 0 {
 			continue
 		}
 		if err := n.barrier(ctx, b, feed, failed, &q); err != nil {
@@ -241,11 +241,14 @@ func (n *Notary) work(ctx context.Context, b *book, kept *retention, feed <-chan
 			if len(batch) == 0 {
 				break
 			}
+			began := time.Now()
 			if err := b.append(ctx, batch); err != nil {
 				return err
 			}
 			kept.note(b.tree.Size()-int64(len(batch)), batch, b.at)
-			appended = time.Now()
+			if len(batch) > 1 {
+				next = time.Now().Add(min(gatherFor*time.Since(began), gatherMost))
+			}
 			// Under load too, an act and a checkpoint are not left waiting.
 			select {
 			case <-tick.C:
@@ -262,10 +265,13 @@ func (n *Notary) work(ctx context.Context, b *book, kept *retention, feed <-chan
 	}
 }
 
-// gatherFor is how soon after an append the next may follow. The first message after a pause is recorded at once; of many, those
-// of a moment share an append: for each batch the server makes a folder with files, syncs them and deletes them, and the
-// ledger lags by less than the checkpoints do.
-const gatherFor = 50 * time.Millisecond
+// gatherFor is how many times as long as a batch took the next one gathers, gatherMost at the longest: for each batch the server
+// makes a folder with files, syncs them and deletes them. A message that comes alone is recorded at once; of many, the ledger
+// lags by less than the checkpoints do.
+const (
+	gatherFor  = 3
+	gatherMost = 200 * time.Millisecond
+)
 
 // more takes what is there, and what comes while it waits, up to a batch.
 func more(ctx context.Context, feed <-chan *ledger.Record, q *queues, wait time.Duration) {

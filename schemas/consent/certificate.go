@@ -84,9 +84,6 @@ func Issue(c Certificate, signer note.Signer) (*Certificate, string, error) {
 			*t = envelope.Timestamp(*t)
 		}
 	}
-	if err := c.check(); err != nil {
-		return nil, "", err
-	}
 	if signer.Name() != c.Issuer {
 		return nil, "", &Error{Code: envelope.CodeBadSignature, Field: "/issuer", Rule: "signer_name"}
 	}
@@ -97,8 +94,9 @@ func Issue(c Certificate, signer note.Signer) (*Certificate, string, error) {
 	if len(text) > MaxCertificate {
 		return nil, "", &Error{Code: envelope.CodeTooLarge, Field: "note", Rule: "note_limit"}
 	}
-	// The strict reader knows rules of form that the caller may have broken,
-	// such as an empty list: refuse here what every recipient would refuse.
+	// The strict reader applies every rule, also those of form that the caller
+	// may have broken, such as an empty list: what every recipient would refuse
+	// is refused here, and its signature is thrown away.
 	signed, err := Read(string(text))
 	if err != nil {
 		return nil, "", err
