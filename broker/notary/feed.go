@@ -27,7 +27,9 @@ func (n *Notary) pump(ctx context.Context, stream string, from uint64, out chan<
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", stream, err)
 	}
-	iter, err := c.Messages(jetstream.PullMaxBytes(4 << 20))
+	// A bound in bytes alone makes the client set up, and the garbage collector search, room for a million messages: 8 MB for
+	// each stream. Few are asked for at once, because each may be as large as the streams take.
+	iter, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(64, 4<<20))
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", stream, err)
 	}
