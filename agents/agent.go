@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -54,6 +55,7 @@ type Agent struct {
 	tidied  time.Time
 	alarmed sync.Mutex
 	alarms  map[alarmKey]bool
+	active  atomic.Bool
 }
 
 // New opens the vault, the grant, the store, the sinks and the API's port. now is the agent's clock; nil is the system's.
@@ -155,18 +157,13 @@ func (a *Agent) openStore() error {
 	if a.store, err = OpenStore(a.cfg); err != nil {
 		return err
 	}
+	if a.store.Shared() {
+		a.store.StandBy()
+	}
 	if a.cfg.MaxStoreMB > 0 {
 		return a.store.LimitSize(context.Background(), int64(a.cfg.MaxStoreMB)<<20)
 	}
 	return nil
-}
-
-// OpenStore opens an agent's store beside the agent, which may be running.
-func OpenStore(cfg *Config) (*store.Store, error) {
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("make data folder: %w", err)
-	}
-	return store.Open(filepath.Join(cfg.Data, StoreFile))
 }
 
 // EvidenceFolder is the name, inside the data folder, of where alarms about the ledger keep both sides of a contradiction.
@@ -270,8 +267,25 @@ func (a *Agent) Run(ctx context.Context) error {
 			stop() // whatever ends takes the agent with it: half an agent would look alive
 		}()
 	}
-	start(func() error { return a.link.Run(ctx) })
-	start(func() error { return api.Serve(ctx, a.listener, api.New(a, api.Options{Log: a.log, Hosts: a.hosts})) })
+	start(func() error {
+		return api.Serve(ctx, a.listener, api.New(a, api.Options{Log: a.log, Hosts: a.hosts, Standby: func() bool { return !a.Active() }}))
+	})
+	start(func() error { return a.terms(ctx) })
+	a.log.Info("agent running", "api", a.Addr())
+	wg.Wait()
+	close(errs)
+	var all error
+	for err := range errs {
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// work does everything but answering the API, until ctx ends. Of a pair, it can be called again after the other had its turn.
+func (a *Agent) work(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var wg sync.WaitGroup
 	work := func(f func()) {
 		wg.Add(1)
 		go func() { defer wg.Done(); f() }()
@@ -282,14 +296,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		work(func() { p.run(ctx, true) })
 		work(func() { p.run(ctx, false) })
 	}
-	a.log.Info("agent running", "api", a.Addr())
+	err := a.link.Run(ctx)
+	stop()
 	wg.Wait()
-	close(errs)
-	var all error
-	for err := range errs {
-		all = errors.Join(all, err)
-	}
-	return all
+	return err
 }
 
 func (a *Agent) close() {

@@ -17,6 +17,7 @@ import (
 
 	"waypost/agents"
 	"waypost/agents/store"
+	"waypost/agents/store/postgrestest"
 	"waypost/broker/brokertest"
 	"waypost/deploy/examples"
 	"waypost/schemas"
@@ -106,10 +107,10 @@ func enrolled(t testing.TB, b *brokertest.Broker, id string, role schemas.Role, 
 	m.config = filepath.Join(m.dir, "agent.yaml")
 	write(t, m.config, fmt.Sprintf("agency: %s\nbrokers: [%q]\napi: {listen: \"127.0.0.1:0\"}\n%s", id, b.URL(), sinks))
 	m.token = "token-of-" + id
-	st, err := store.Open(filepath.Join(m.dir, "data", agents.StoreFile))
-	if err != nil {
-		t.Fatal(err)
+	if everywherePostgres != nil {
+		m.onPostgres(t, everywherePostgres)
 	}
+	st := m.openStore(t)
 	defer st.Close()
 	err = st.Update(context.Background(), func(tx *store.Tx) error {
 		return tx.AddToken("test", m.token, []string{"send", "respond", "read", "admin"}, time.Now())
@@ -118,6 +119,35 @@ func enrolled(t testing.TB, b *brokertest.Broker, id string, role schemas.Role, 
 		t.Fatal(err)
 	}
 	return m
+}
+
+// everywherePostgres is the server on which every agent of these tests has its store: WAYPOST_TEST_STORE=postgres.
+var everywherePostgres *postgrestest.Server
+
+// onPostgres gives an agent that was never started a store on a server.
+func (m *member) onPostgres(t testing.TB, server *postgrestest.Server) {
+	t.Helper()
+	text, err := os.ReadFile(m.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, _ := server.Schema(t)
+	write(t, filepath.Join(m.dir, "postgres.url"), url+"\n")
+	write(t, m.config, "store: {postgres: {url_file: postgres.url}}\n"+string(text))
+}
+
+// openStore opens the agent's store beside it.
+func (m *member) openStore(t testing.TB) *store.Store {
+	t.Helper()
+	cfg, err := agents.LoadConfig(m.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := agents.OpenStore(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
 }
 
 func (m *member) start(t testing.TB) {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"waypost/agents"
 	"waypost/agents/store"
 	"waypost/broker/brokertest"
 	"waypost/deploy/examples"
@@ -59,10 +57,7 @@ func TestAPIRefusals(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)
 	p, _ := pair(t, b, "")
-	st, err := store.Open(filepath.Join(p.dir, "data", agents.StoreFile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := p.openStore(t)
 	defer st.Close()
 	token := func(f func(*store.Tx) error) {
 		t.Helper()

@@ -15,6 +15,7 @@ import (
 
 	"waypost/agents/intake"
 	"waypost/agents/route"
+	"waypost/agents/store"
 	"waypost/agents/witness"
 	"waypost/schemas"
 )
@@ -24,12 +25,14 @@ import (
 type Config struct {
 	Agency string `yaml:"agency" env:"WAYPOST_AGENCY" validate:"required,agency_id"`
 
-	Keys           string   `yaml:"keys" env:"WAYPOST_KEYS"`                                  // folder of the private keys; "keys"
-	PassphraseFile string   `yaml:"passphrase_file" env:"WAYPOST_PASSPHRASE_FILE"`            // when the keys are under a passphrase
-	Grant          string   `yaml:"grant" env:"WAYPOST_GRANT"`                                // what `agent join` wrote; "grant.json"
-	Data           string   `yaml:"data" env:"WAYPOST_DATA"`                                  // folder of the store; "data"
-	MaxStoreMB     int      `yaml:"max_store_mb" env:"WAYPOST_MAX_STORE_MB" validate:"gte=0"` // 0: as large as the disk
-	Brokers        []string `yaml:"brokers" env:"WAYPOST_BROKERS"`                            // instead of the grant's addresses
+	Keys           string      `yaml:"keys" env:"WAYPOST_KEYS"`                                  // folder of the private keys; "keys"
+	PassphraseFile string      `yaml:"passphrase_file" env:"WAYPOST_PASSPHRASE_FILE"`            // when the keys are under a passphrase
+	Grant          string      `yaml:"grant" env:"WAYPOST_GRANT"`                                // what `agent join` wrote; "grant.json"
+	Data           string      `yaml:"data" env:"WAYPOST_DATA"`                                  // folder of the store; "data"
+	MaxStoreMB     int         `yaml:"max_store_mb" env:"WAYPOST_MAX_STORE_MB" validate:"gte=0"` // 0: as large as the disk
+	Store          StoreConfig `yaml:"store"`
+
+	Brokers []string `yaml:"brokers" env:"WAYPOST_BROKERS"` // instead of the grant's addresses
 
 	Ledger       witness.Settings `yaml:"ledger"`
 	OnRedelivery Redelivery       `yaml:"on_redelivery" env:"WAYPOST_ON_REDELIVERY" validate:"oneof=ask accept refuse"` // when an administrator asks to route again; "ask"
@@ -115,6 +118,12 @@ func LoadConfig(path string) (*Config, error) {
 			for j := range w.SecretFiles {
 				c.resolve(&w.SecretFiles[j])
 			}
+		}
+	}
+	if p := c.Store.Postgres; p != nil {
+		c.resolve(&p.URLFile)
+		if c.MaxStoreMB > 0 {
+			return nil, &ConfigError{File: "max_store_mb", Text: store.ErrNoLimit.Error(), Advice: "leave max_store_mb out"}
 		}
 	}
 	if err := c.reach(); err != nil {

@@ -21,6 +21,7 @@ const (
 	ReadyCode            = "ready"
 	CodeStopping         = "stopping"
 	CodeStoreFull        = "store-full"        // disk, or the bound of the store, is exhausted
+	CodeStandby          = "standby"           // of a pair: the other agent works
 	CodeStoreUnavailable = "store-unavailable" // nothing can be written for another reason
 	CodeRecovering       = "recovering"        // restored from a backup; the ledger was not asked yet which numbers were given since
 	CodeNoDirectory      = "no-directory"      // never received: nobody is known to whom anything could be sent
@@ -32,6 +33,7 @@ const (
 var notReady = map[string]string{
 	CodeStopping:         "The agent is stopping.",
 	CodeStoreFull:        "The agent has no room: nothing is accepted until some is made on its disk, or max_store_mb is raised. What was accepted is safe.",
+	CodeStandby:          "Another agent of this agency works; this one takes over when that one is gone. What was accepted is safe.",
 	CodeStoreUnavailable: "The agent cannot write to its store: see its log. What was accepted is safe.",
 	CodeRecovering:       "The agent was restored from a backup and has not yet heard from the ledger what it sent since. It needs the broker for that.",
 	CodeNoDirectory:      "The agent has not received the directory yet. It comes with the first connection to the broker.",
@@ -117,6 +119,8 @@ func (a *Agent) readiness(ctx, running context.Context) health.State {
 		code = CodeStopping
 	case errors.Is(err, store.ErrFull):
 		code = CodeStoreFull
+	case errors.Is(err, store.ErrStandby):
+		code = CodeStandby
 	case err != nil:
 		code = CodeStoreUnavailable
 	case a.store.Recovering():
@@ -132,7 +136,7 @@ func (a *Agent) readiness(ctx, running context.Context) health.State {
 	if st.Ready {
 		st.Sentence = "The agent accepts what it is given, and keeps what comes."
 	}
-	if lost := a.link.Lost(); !lost.IsZero() && a.now().Sub(lost) >= lostPatience {
+	if lost := a.link.Lost(); a.Active() && !lost.IsZero() && a.now().Sub(lost) >= lostPatience {
 		st.Attention = append(st.Attention, AttentionBroker)
 	}
 	return st
@@ -143,7 +147,7 @@ func (a *Agent) probe(ctx, running context.Context) error {
 		return nil // no more writing
 	}
 	err := a.store.Probe(ctx, a.now())
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrStandby) {
 		a.log.Error("store cannot be written to", "err", err)
 	}
 	return err
@@ -151,4 +155,4 @@ func (a *Agent) probe(ctx, running context.Context) error {
 
 // pair says whether this agent is the one that works, and whether there may be another that shares its store. A store of
 // its own admits one agent.
-func (a *Agent) pair() (active, paired bool) { return true, false }
+func (a *Agent) pair() (active, paired bool) { return a.Active(), a.store.Shared() }

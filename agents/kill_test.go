@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"waypost/agents"
+	"waypost/agents/store/postgrestest"
 	"waypost/broker/brokertest"
 )
 
@@ -41,7 +42,20 @@ func TestMain(m *testing.M) {
 	if config := os.Getenv(childConfig); config != "" {
 		os.Exit(child(config))
 	}
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if os.Getenv("WAYPOST_TEST_STORE") == "postgres" {
+		server, err := postgrestest.New()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer server.Remove()
+		everywherePostgres = server
+	}
+	return m.Run()
 }
 
 func child(config string) int {

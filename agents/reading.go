@@ -251,6 +251,9 @@ func (a *Agent) Agencies(context.Context) (*api.DirectoryInfo, error) {
 func (a *Agent) Status(ctx context.Context) (*api.Status, error) {
 	out := &api.Status{Agency: a.cfg.Agency, Alarms: a.witness.Alarms()}
 	out.Connected, out.Code = a.link.Status()
+	if !a.Active() {
+		out.Standby, out.Connected, out.Code = true, false, "standby"
+	}
 	if dir := a.directory.View(); dir != nil {
 		h := dir.Head()
 		out.DirectoryVersion, out.DirectoryExpires = h.Version, &h.Expires

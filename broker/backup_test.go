@@ -308,7 +308,7 @@ func collectOne(ctx context.Context, t *testing.T, a *brokertest.Agency, l schem
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := c.Next(jetstream.FetchMaxWait(20 * time.Second))
+	m, err := c.Next(jetstream.FetchPriorityGroup(broker.Agents), jetstream.FetchMaxWait(20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

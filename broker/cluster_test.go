@@ -184,11 +184,12 @@ func current(ctx context.Context, js jetstream.JetStream, stream string) bool {
 
 func collect(ctx context.Context, t *testing.T, nc *nats.Conn, stream, agency string, want int) {
 	t.Helper()
+	c := consumer(ctx, t, nc, stream, agency)
 	for got := 0; got < want; {
 		if ctx.Err() != nil {
 			t.Fatalf("collected %d of %d", got, want)
 		}
-		msgs, err := consumer(ctx, t, nc, stream, agency).Fetch(want, jetstream.FetchMaxWait(time.Second))
+		msgs, err := c.Fetch(want, jetstream.FetchPriorityGroup(broker.Agents), jetstream.FetchMaxWait(time.Second))
 		if err != nil {
 			continue
 		}

@@ -43,6 +43,7 @@ func TestAgencyMayNot(t *testing.T) {
 		{"fetch from another's consumer", "$JS.API.CONSUMER.MSG.NEXT.MAIL_URGENT.harbour-ngo", "1"},
 		{"look at another's consumer", "$JS.API.CONSUMER.INFO.MAIL_URGENT.harbour-ngo", ""},
 		{"look at another's consumer by the mapped subject", "$JS.network.API.CONSUMER.INFO.MAIL_URGENT.harbour-ngo", ""},
+		{"take mail from another's agent", "$JS.API.CONSUMER.UNPIN.MAIL_URGENT.harbour-ngo", `{"group":"agents"}`},
 		{"acknowledge another's message", "$JS.ACK.MAIL_URGENT.harbour-ngo.1.1.1.1.0", "+ACK"},
 		{"terminate another's message", "$JS.ACK.MAIL_URGENT.harbour-ngo.1.1.1.1.0", "+TERM"},
 		{"acknowledge another's message in the second shape", "$JS.ACK._.AAAAAAAA.MAIL_URGENT.harbour-ngo.1.1.1.1.0", "+ACK"},
@@ -123,6 +124,7 @@ func TestAgencyMayNot(t *testing.T) {
 				{"mail.urgent.harbour-ngo.evil-member", "x"},
 				{"$JS.API.CONSUMER.MSG.NEXT.MAIL_URGENT.evil-member", `{"batch":1,"no_wait":true}`},
 				{"$JS.API.CONSUMER.INFO.MAIL_URGENT.evil-member", ""},
+				{"$JS.API.CONSUMER.UNPIN.MAIL_URGENT.evil-member", `{"group":"agents"}`},
 				{"$JS.API.DIRECT.GET.KV_DIRECTORY.$KV.DIRECTORY.agency.evil-member", ""},
 			} {
 				if err := nc.PublishRequest(request.subject, reply, []byte(request.body)); err != nil {
@@ -197,7 +199,7 @@ func TestAgencyMay(t *testing.T) {
 				t.Errorf("a repeated id was stored twice (%v)", err)
 			}
 			c := consumer(ctx, t, nc, broker.Stream(l), "north-police")
-			got, err := c.Fetch(20, jetstream.FetchMaxWait(300*time.Millisecond))
+			got, err := c.Fetch(20, jetstream.FetchPriorityGroup(broker.Agents), jetstream.FetchMaxWait(300*time.Millisecond))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +254,7 @@ func TestAgencyMay(t *testing.T) {
 		})
 	}
 	t.Run("consume", func(t *testing.T) {
-		it, err := consumer(ctx, t, nc, "MAIL_ROUTINE", "north-police").Messages(jetstream.PullMaxMessages(10))
+		it, err := consumer(ctx, t, nc, "MAIL_ROUTINE", "north-police").Messages(jetstream.PullPriorityGroup(broker.Agents), jetstream.PullMaxMessages(10))
 		if err != nil {
 			t.Fatal(err)
 		}

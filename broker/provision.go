@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -63,12 +64,21 @@ func bucketConfig(cfg *Config) jetstream.KeyValueConfig {
 	}
 }
 
+// Agents is the priority group of an agency's consumers. Of the agents of a pair, the server hands mail to one at a time.
+const Agents = "agents"
+
+// pinned is how long the server keeps mail for an agent that asks for no more. Longer than an agent's request for urgent mail
+// waits (three seconds, then it asks again), so that an idle agent stays the pinned one and its mail comes without a detour;
+// short, because an agent that cannot say that it is another one's successor waits for so long.
+const pinned = 4 * time.Second
+
 // consumerConfig is one agency's queue in one mail stream.
 func consumerConfig(l schemas.Lane, agency string, cfg *Config) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: agency, FilterSubject: "mail." + string(l) + "." + agency + ".*",
 		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 10 * time.Second, MaxDeliver: -1, MaxAckPending: 1024, MaxWaiting: 64,
+		PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{Agents}, PinnedTTL: pinned,
 		Replicas: cfg.replicas(),
 	}
 }
@@ -183,7 +193,8 @@ func ensureConsumers(ctx context.Context, js jetstream.JetStream, agency string,
 		}
 		got := c.CachedInfo().Config
 		if got.Durable != want.Durable || got.FilterSubject != want.FilterSubject || len(got.FilterSubjects) > 0 || got.AckPolicy != want.AckPolicy ||
-			got.AckWait != want.AckWait || got.MaxDeliver != want.MaxDeliver || got.MaxAckPending != want.MaxAckPending || got.InactiveThreshold != 0 || got.DeliverPolicy != want.DeliverPolicy {
+			got.AckWait != want.AckWait || got.MaxDeliver != want.MaxDeliver || got.MaxAckPending != want.MaxAckPending || got.InactiveThreshold != 0 || got.DeliverPolicy != want.DeliverPolicy ||
+			got.PriorityPolicy != want.PriorityPolicy || !slices.Equal(got.PriorityGroups, want.PriorityGroups) || got.PinnedTTL != want.PinnedTTL {
 			return fmt.Errorf("make consumer of %s in %s: the server made it differently", agency, Stream(l))
 		}
 	}

@@ -41,6 +41,8 @@ type Options struct {
 	Log *slog.Logger
 	// Hosts are names under which the API may be addressed beside loopback and IP addresses.
 	Hosts []string
+	// Standby says that another agent of the agency works: reads are answered, everything else is refused. Nil: never.
+	Standby func() bool
 }
 
 const (
@@ -52,6 +54,7 @@ type server struct {
 	service Service
 	log     *slog.Logger
 	hosts   map[string]bool
+	standby func() bool
 	huma    huma.API
 	spec    []byte
 }
@@ -61,6 +64,9 @@ func New(service Service, o Options) http.Handler {
 	s := &server{service: service, log: o.Log, hosts: map[string]bool{"localhost": true}}
 	for _, h := range o.Hosts {
 		s.hosts[strings.ToLower(h)] = true
+	}
+	if s.standby = o.Standby; s.standby == nil {
+		s.standby = func() bool { return false }
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Waypost agent", "1")

@@ -69,8 +69,28 @@ func (s *server) fail(operation string, err error) error {
 		return problemOf(&Error{Status: http.StatusServiceUnavailable, Code: "recovering", Sentence: "This agent was restored from a backup and has not yet heard from the ledger what it sent since; nothing was stored or sent.",
 			Hint: "It needs the broker once. Wait until GET /v1/status shows it connected, then send the same again with the same Idempotency-Key."})
 	}
+	switch {
+	case errors.Is(err, store.ErrStandby):
+		return later(standby())
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrUncertain):
+		s.log.Warn("request failed", "code", "store-unavailable", "operation", operation, "err", err)
+		return later(&Error{Status: http.StatusServiceUnavailable, Code: "store-unavailable", Sentence: "The agent cannot reach its store now; it may or may not have kept this.",
+			Hint: "Try again; the same Idempotency-Key makes it safe."})
+	}
 	s.log.Error("request failed", "code", "internal", "operation", operation, "err", err)
 	return problemOf(&Error{Status: http.StatusInternalServerError, Code: "internal", Sentence: "Something went wrong inside the agent.", Hint: "Its log has an entry. The same Idempotency-Key makes it safe to try again."})
+}
+
+// retryAfter is how many seconds a caller should wait who meets a pair in the middle of a change.
+const retryAfter = "5"
+
+func later(e *Error) error {
+	return huma.ErrorWithHeaders(problemOf(e), http.Header{"Retry-After": {retryAfter}})
+}
+
+func standby() *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Code: "standby", Sentence: "This agent stands by; another agent of this agency works. Nothing was stored or sent.",
+		Hint: "Send it to the other one, or try again: this one takes over within seconds if the other is gone."}
 }
 
 func invalid(bad *schemas.InvalidError) *Error {

@@ -40,6 +40,11 @@ func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	need, _ := ctx.Operation().Metadata[scopeMetadata].(string)
 	for _, have := range token.Scopes {
 		if have == need {
+			if method := ctx.Operation().Method; method != http.MethodGet && method != http.MethodHead && s.standby() {
+				ctx.SetHeader("Retry-After", retryAfter)
+				s.refuse(ctx, standby())
+				return
+			}
 			next(huma.WithValue(ctx, tokenKey{}, token.Name))
 			return
 		}

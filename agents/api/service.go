@@ -166,6 +166,7 @@ type Status struct {
 	Agency           string         `json:"agency"`
 	Connected        bool           `json:"connected"`
 	Code             string         `json:"code,omitempty" doc:"Why it is not connected"`
+	Standby          bool           `json:"standby,omitempty" doc:"Another agent of this agency works; this one waits to take over"`
 	DirectoryVersion uint64         `json:"directory_version"`
 	DirectoryExpires *time.Time     `json:"directory_expires,omitempty"`
 	Counts           *store.Counts  `json:"counts"`

@@ -13,14 +13,18 @@ import (
 )
 
 const (
-	collectMax = 64 // messages decided in one transaction
-	acksMax    = 16 // double acks under way at once
+	collectMax = 64       // messages decided in one transaction
+	acksMax    = 16       // double acks under way at once
+	agents     = "agents" // the priority group, as the broker names it: mail goes to one agent of a pair at a time
 )
 
 // collect fetches one lane for ever and settles what it fetched.
 func (l *Link) collect(ctx context.Context, js jetstream.JetStream, lane schemas.Lane) {
+	l.succeed(ctx, js, lane)
+	// One for all drains: it knows by which name the broker holds mail for us.
+	var consumer jetstream.Consumer
 	for ctx.Err() == nil {
-		err := l.drain(ctx, js, lane)
+		err := l.drain(ctx, js, lane, &consumer)
 		if ctx.Err() != nil {
 			return
 		}
@@ -31,20 +35,39 @@ func (l *Link) collect(ctx context.Context, js jetstream.JetStream, lane schemas
 	}
 }
 
+// succeed asks the broker to hold mail no longer for the agent that worked before us: it died, or lost the lead. Without an
+// answer the broker finds out by itself within seconds.
+func (l *Link) succeed(ctx context.Context, js jetstream.JetStream, lane schemas.Lane) {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	for !js.Conn().IsConnected() {
+		if !sleep(ctx, 20*time.Millisecond) {
+			return
+		}
+	}
+	_, err := js.Conn().RequestWithContext(ctx, "$JS.API.CONSUMER.UNPIN."+streams[lane]+"."+l.cfg.Agency, []byte(`{"group":"`+agents+`"}`))
+	if err != nil && ctx.Err() == nil {
+		l.log.Debug("broker not told that this agent works now", "stream", streams[lane], "code", reason(err))
+	}
+}
+
 // heartbeat is how often the broker says that it still knows we are waiting. It forgets without a word when account claims
 // change, which every publication of the directory may do: two missing heartbeats tell us, and until then what arrives lies
 // there. An urgent referral must not; each heartbeat costs the broker one message per agency and lane.
 var heartbeat = map[schemas.Lane]time.Duration{schemas.LaneUrgent: time.Second, schemas.LaneRoutine: 5 * time.Second, schemas.LaneReceipt: 5 * time.Second}
 
-func (l *Link) drain(ctx context.Context, js jetstream.JetStream, lane schemas.Lane) error {
-	look, cancel := context.WithTimeout(ctx, ackWait)
-	defer cancel()
-	consumer, err := js.Consumer(look, streams[lane], l.cfg.Agency)
-	if err != nil {
-		return err
+func (l *Link) drain(ctx context.Context, js jetstream.JetStream, lane schemas.Lane, consumer *jetstream.Consumer) error {
+	if *consumer == nil {
+		look, cancel := context.WithTimeout(ctx, ackWait)
+		defer cancel()
+		c, err := js.Consumer(look, streams[lane], l.cfg.Agency)
+		if err != nil {
+			return err
+		}
+		*consumer = c
 	}
 	beat := heartbeat[lane]
-	iter, err := consumer.Messages(jetstream.PullMaxMessages(2*collectMax), jetstream.PullExpiry(3*beat), jetstream.PullHeartbeat(beat))
+	iter, err := (*consumer).Messages(jetstream.PullPriorityGroup(agents), jetstream.PullMaxMessages(2*collectMax), jetstream.PullExpiry(3*beat), jetstream.PullHeartbeat(beat))
 	if err != nil {
 		return err
 	}

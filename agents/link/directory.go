@@ -46,22 +46,39 @@ type Directory struct {
 // NewDirectory loads the kept copy. alarm is told of events the agency's systems must hear: a rollback, an expired head.
 func NewDirectory(ctx context.Context, root note.Verifier, st *store.Store, now func() time.Time, log *slog.Logger, alarm func(event, code string)) (*Directory, error) {
 	d := &Directory{root: root, store: st, now: now, log: log, alarm: alarm, kept: map[string][]byte{}}
-	notes, err := st.Directory(ctx)
-	if err != nil {
+	if err := d.Load(ctx); err != nil {
 		return nil, err
 	}
-	if len(notes) == 0 {
-		return d, nil
+	return d, nil
+}
+
+// Load takes over a newer copy that another agent of the same agency has kept. It never goes back.
+func (d *Directory) Load(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	notes, err := d.store.Directory(ctx)
+	if err != nil || len(notes) == 0 {
+		return err
 	}
 	head := notes[directory.HeadKey]
 	delete(notes, directory.HeadKey)
-	view, err := directory.Open(root, head, notes, 0)
+	var have uint64
+	if v := d.View(); v != nil {
+		h, err := directory.OpenHead(d.root, head)
+		if err != nil {
+			return fmt.Errorf("open kept directory: %w", err)
+		}
+		if have = v.Head().Version; h.Version <= have {
+			return nil
+		}
+	}
+	view, err := directory.Open(d.root, head, notes, have)
 	if err != nil {
-		return nil, fmt.Errorf("open kept directory: %w", err)
+		return fmt.Errorf("open kept directory: %w", err)
 	}
 	d.kept = notes
 	d.view.Store(view)
-	return d, nil
+	return nil
 }
 
 // View returns the current directory, or nil before the first one was ever fetched.

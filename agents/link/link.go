@@ -56,7 +56,7 @@ var streams = map[schemas.Lane]string{
 	schemas.LaneReceipt: "MAIL_RECEIPT",
 }
 
-// Link is one agency's connection. Run it once.
+// Link is one agency's connection. Run it again only after it has returned.
 type Link struct {
 	cfg Config
 	log *slog.Logger

@@ -56,6 +56,7 @@ func (d *database) ExecContext(ctx context.Context, query string, args ...any) (
 type transaction struct {
 	*sql.Tx
 	engine engine
+	lead   int64  // number of the newest Lead when it began
 	id     string // by which its outcome can be asked for later; "" where a commit never fails halfway
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -23,21 +24,21 @@ type Postgres struct {
 // OpenPostgres opens or creates a store in PostgreSQL 14 or newer, in the first schema of the role's search_path. Several
 // processes may have it open; their updates come one after the other, as SQLite's do.
 func OpenPostgres(ctx context.Context, p Postgres) (*Store, error) {
-	connector, err := p.connector()
+	c, err := p.config()
 	if err != nil {
 		return nil, err
 	}
-	w := sql.OpenDB(connector)
+	w := sql.OpenDB(opener(c))
 	w.SetMaxOpenConns(2) // the writer, and beside it what must not wait for it
 	w.SetMaxIdleConns(2)
 	if err := p.prepare(ctx, w); err != nil {
 		w.Close()
 		return nil, err
 	}
-	r := sql.OpenDB(connector)
+	r := sql.OpenDB(opener(c))
 	r.SetMaxOpenConns(readers)
 	r.SetMaxIdleConns(readers)
-	return begun(&postgresEngine{ask: r}, w, r)
+	return begun(&postgresEngine{config: c, ask: r}, w, r)
 }
 
 // prepare checks the server, and creates the tables in an empty schema: under a lock, so that two starters cannot race.
@@ -118,8 +119,9 @@ func postgresSchema() string {
 }
 
 type postgresEngine struct {
-	ask   *sql.DB
-	bound sync.Map // statement → the same with $1, $2…
+	config *pgx.ConnConfig
+	ask    *sql.DB
+	bound  sync.Map // statement → the same with $1, $2…
 }
 
 func (e *postgresEngine) bind(query string, args []any) (string, []any) {
@@ -170,8 +172,7 @@ func (e *postgresEngine) begin(ctx context.Context, db *database) (*transaction,
 		return nil, err
 	}
 	t := &transaction{Tx: tx, engine: e}
-	var epoch int64
-	if err := tx.QueryRowContext(ctx, `SELECT epoch, pg_current_xact_id()::text FROM store WHERE n = 1 FOR UPDATE`).Scan(&epoch, &t.id); err != nil {
+	if err := tx.QueryRowContext(ctx, `SELECT epoch, pg_current_xact_id()::text FROM store WHERE n = 1 FOR UPDATE`).Scan(&t.lead, &t.id); err != nil {
 		tx.Rollback()
 		return nil, err
 	}

@@ -19,8 +19,17 @@ import (
 // silent is how long a connection may say nothing before it is given up: a peer whose cable was pulled.
 const silent = 10 * time.Second
 
-// connector reads the URL and sets what every connection needs.
-func (p Postgres) connector() (driver.Connector, error) {
+// opener opens connections that are as durable as we need them.
+func opener(c *pgx.ConnConfig) driver.Connector {
+	return stdlib.GetConnector(*c, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		// A role or database may have it off. Stronger settings (remote_apply) stay.
+		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
+		return err
+	}))
+}
+
+// config reads the URL and sets what every connection needs.
+func (p Postgres) config() (*pgx.ConnConfig, error) {
 	c, err := pgx.ParseConfig(p.URL)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", ErrURL) // pgx's own text repeats parts of the URL
@@ -38,11 +47,7 @@ func (p Postgres) connector() (driver.Connector, error) {
 	}
 	// A process that is stopped in the middle of an update must not hold up the other for ever.
 	c.RuntimeParams["idle_in_transaction_session_timeout"] = "5s"
-	return stdlib.GetConnector(*c, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		// A role or database may have it off. Stronger settings (remote_apply) stay.
-		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
-		return err
-	})), nil
+	return c, nil
 }
 
 // private refuses a connection over a network to somebody who cannot prove to be the server: who sits in between would read
@@ -60,7 +65,7 @@ func private(c *pgconn.Config) error {
 
 // classifyPostgres keeps the server's own words out of the error where they can repeat a value (classes 22 and 23).
 func classifyPostgres(err error) error {
-	for _, known := range []error{ErrUnavailable, ErrExists, ErrFull} {
+	for _, known := range []error{ErrUnavailable, ErrExists, ErrFull, ErrInUse, ErrStandby} {
 		if errors.Is(err, known) {
 			return err
 		}

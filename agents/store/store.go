@@ -49,6 +49,10 @@ var (
 	ErrInsecure = errors.New("the connection to PostgreSQL crosses a network without a verified certificate; set sslmode=verify-full")
 	ErrServer   = errors.New("the PostgreSQL server is not fit to keep a store")
 	ErrForeign  = errors.New("the store is another agency's")
+	// ErrStandby: another agent of the pair works on the store; nothing was stored.
+	ErrStandby = errors.New("this agent stands by; another one works on the store")
+	// ErrNotShared: a SQLite store is one agent's alone.
+	ErrNotShared = errors.New("a SQLite store is not shared")
 	// ErrInUse: another agent process holds this store.
 	ErrInUse = errors.New("store is in use by another agent")
 	// ErrNewer: the store was written by a newer program.
@@ -74,6 +78,7 @@ type Store struct {
 	jobs   chan *job
 	passed int // groups in a row without the routine jobs that wait; the writer's own
 	pace   pace
+	fence  atomic.Int64 // number of the Lead under which updates happen; 0: none is needed; standing: none happens
 
 	held, forgot atomic.Bool // see Tx
 

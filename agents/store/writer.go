@@ -209,11 +209,17 @@ func (s *Store) commit(first *job, more func() *job) {
 // single jobs stay with them.
 func (s *Store) transact(first *job, more func() *job, touched map[Topic]bool) (group []*job, stored bool, err error) {
 	ctx := context.Background()
+	if s.fence.Load() == standing {
+		return []*job{first}, false, ErrStandby
+	}
 	sqlTx, err := s.engine.begin(ctx, s.write)
 	if err != nil {
 		return []*job{first}, false, fmt.Errorf("begin: %w", classify(err))
 	}
 	defer sqlTx.Rollback()
+	if own := s.fence.Load(); own != 0 && own != sqlTx.lead {
+		return []*job{first}, false, ErrStandby // the other one took over while we were stopped or cut off
+	}
 	wrote := false
 	for j := first; j != nil; j = another(more) {
 		group = append(group, j)

@@ -60,7 +60,7 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Witness watches one ledger for one agency. Run it once.
+// Witness watches one ledger for one agency. Run it again only after it has returned.
 type Witness struct {
 	Config
 
@@ -97,6 +97,8 @@ func (w *Witness) Last() Sight { return *w.looked.Load() }
 
 // Run looks every so often until ctx ends.
 func (w *Witness) Run(ctx context.Context) {
+	// Nobody looked while another agent of the agency did: what lasts is counted from now.
+	w.since, w.fresh = map[string]time.Time{}, w.Now()
 	tick := time.NewTicker(w.Every)
 	defer tick.Stop()
 	for {

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"waypost/broker"
 	"waypost/broker/brokertest"
 	"waypost/schemas"
 )
@@ -171,7 +172,7 @@ func TestPublicationStrandsNobody(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	c := consumer(ctx, t, ngo.Connect(t), "MAIL_URGENT", "harbour-ngo")
-	batch, err := c.Fetch(1, jetstream.FetchMaxWait(8*time.Second))
+	batch, err := c.Fetch(1, jetstream.FetchPriorityGroup(broker.Agents), jetstream.FetchMaxWait(8*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

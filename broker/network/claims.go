@@ -86,6 +86,7 @@ func (k *keyring) networkAccount(version uint64) *jwt.AccountClaims {
 		// A pull request is answered with many messages.
 		service("$JS.API.CONSUMER.MSG.NEXT."+stream+".*", jwt.ResponseTypeStream)
 		service("$JS.API.CONSUMER.INFO."+stream+".*", jwt.ResponseTypeSingleton)
+		service("$JS.API.CONSUMER.UNPIN."+stream+".*", jwt.ResponseTypeSingleton)
 		service("$JS.ACK."+stream+".*.>", jwt.ResponseTypeSingleton)
 		service(ackV2(account)+stream+".*.>", jwt.ResponseTypeSingleton)
 	}
@@ -112,8 +113,8 @@ func (k *keyring) agencyAccount(id, account string, suspended bool, version uint
 	c.Limits.AccountLimits = jwt.AccountLimits{Imports: jwt.NoLimit, Exports: 0, DisallowBearer: true, Conn: 16}
 	for _, subject := range agencySubjects(network, id) {
 		i := &jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: network, Type: jwt.Service}
-		if rest, ok := strings.CutPrefix(subject, infoPrefix); ok {
-			i.LocalSubject, i.Subject = jwt.RenamingSubject(subject), jwt.Subject("$JS.API.CONSUMER.INFO."+rest)
+		if rest, ok := strings.CutPrefix(subject, apiPrefix); ok {
+			i.LocalSubject, i.Subject = jwt.RenamingSubject(subject), jwt.Subject("$JS.API."+rest)
 			c.AddMapping(i.Subject, jwt.WeightedMapping{Subject: jwt.Subject(subject)})
 		}
 		c.Imports.Add(i)

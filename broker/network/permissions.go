@@ -49,10 +49,17 @@ func ackV2(account string) string {
 	return "$JS.ACK._." + string(out) + "."
 }
 
-// infoPrefix is what an agency account maps $JS.API.CONSUMER.INFO to on the way to the network account. The server
-// answers $JS.API.CONSUMER.INFO in every account itself, here with "JetStream not enabled", and would be first. A server
-// maps before it looks at permissions, so this is also the subject that they name.
-const infoPrefix = "$JS.network.API.CONSUMER.INFO."
+// apiPrefix is what an agency account maps $JS.API to on the way to the network account, where it asks about its consumers.
+// The server answers that in every account itself, here with "JetStream not enabled", and would be first. A server maps
+// before it looks at permissions, so this is also the prefix that they name.
+const apiPrefix = "$JS.network.API."
+
+// What an agency asks about its consumers: how they are, and to give mail to the agent that now works, although another agent
+// of the agency had it until a moment ago.
+const (
+	infoPrefix  = apiPrefix + "CONSUMER.INFO."
+	unpinPrefix = apiPrefix + "CONSUMER.UNPIN."
+)
 
 // agencySubjects are the request subjects of one agency; name is its id, or the template that stands for it.
 func agencySubjects(networkAccount, name string) []string {
@@ -61,6 +68,7 @@ func agencySubjects(networkAccount, name string) []string {
 		s = append(s,
 			"$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name,
 			infoPrefix+stream+"."+name,
+			unpinPrefix+stream+"."+name,
 			"$JS.ACK."+stream+"."+name+".>",
 			ackV2(networkAccount)+stream+"."+name+".>",
 		)

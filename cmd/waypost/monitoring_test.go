@@ -396,6 +396,7 @@ Written by ` + "`go test ./cmd/waypost -run Metrics -update`" + ` from the sourc
 |---|---|---|
 | agent | ` + "`store-full`" + `, ` + "`store-unavailable`" + ` | nothing can be written (it tries, every 15 seconds at the most): neither what is sent nor what comes can be kept |
 | agent | ` + "`recovering`" + ` | restored from a backup: until the ledger has said which numbers were given since, nothing is sent |
+| agent | ` + "`standby`" + ` | of a pair, the other agent works; this one answers reads and takes over when that one is gone |
 | agent | ` + "`no-directory`" + ` | it never had one: nobody is known to whom anything could be sent |
 | agent | ` + "`directory-expired`" + ` | submissions are refused, and what comes waits at the broker |
 | agent | ` + "`stopping`" + ` | – |

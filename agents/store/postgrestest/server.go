@@ -5,6 +5,7 @@ package postgrestest
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -31,35 +32,56 @@ type Server struct {
 	count    atomic.Int64
 }
 
+// ErrMissing: this machine has no PostgreSQL.
+var ErrMissing = errors.New("there is no PostgreSQL 14 or newer on this machine (Debian: postgresql)")
+
 // Start runs a server until the test ends. Without PostgreSQL on this machine the test is skipped, or fails where
 // WAYPOST_REQUIRE=all.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	s, err := New()
+	if errors.Is(err, ErrMissing) && os.Getenv("WAYPOST_REQUIRE") != "all" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Remove)
+	return s
+}
+
+// New runs a server until Remove is called, or this process ends.
+func New() (*Server, error) {
 	bin := find()
 	if bin == "" {
-		const missing = "there is no PostgreSQL 14 or newer on this machine (Debian: postgresql)"
-		if os.Getenv("WAYPOST_REQUIRE") == "all" {
-			t.Fatal("WAYPOST_REQUIRE=all, and " + missing)
-		}
-		t.Skip(missing)
+		return nil, ErrMissing
 	}
 	// Not t.TempDir: its parent is closed to the user that the server must run as, and a socket's path must be short.
 	dir, err := os.MkdirTemp("", "wpg")
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := giveAway(dir); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	s := &Server{bin: bin, dir: dir}
+	if err := giveAway(dir); err != nil {
+		s.Remove()
+		return nil, err
+	}
 	initdb := s.command(filepath.Join(bin, "initdb"), "-D", s.data(), "-A", "trust", "-U", owner, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
+		s.Remove()
+		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	s.Run(t)
-	t.Cleanup(func() { s.Stop() })
-	return s
+	if err := s.Run(); err != nil {
+		s.Remove()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Remove stops the server and takes everything away.
+func (s *Server) Remove() {
+	s.Stop()
+	os.RemoveAll(s.dir)
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
@@ -72,11 +94,10 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Run starts a server that was stopped, and waits until it answers.
-func (s *Server) Run(t testing.TB) {
-	t.Helper()
+// Run starts a server that was stopped, and waits until it answers. Settings are added to what the tests use.
+func (s *Server) Run(settings ...string) error {
 	args := []string{"-D", s.data(), "-k", s.dir}
-	for _, o := range []string{"listen_addresses=", "fsync=on", "shared_buffers=16MB", "max_connections=60", "log_min_messages=fatal", "lc_messages=C"} {
+	for _, o := range append([]string{"listen_addresses=", "fsync=on", "shared_buffers=16MB", "max_connections=60", "log_min_messages=fatal", "lc_messages=C"}, settings...) {
 		args = append(args, "-c", o)
 	}
 	// The shell stops the server when this process is gone, however it died: its end of the pipe is then closed.
@@ -85,24 +106,24 @@ func (s *Server) Run(t testing.TB) {
 	s.cmd.Stderr = &s.log
 	in, err := s.cmd.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	s.stdin = in
 	db, err := sql.Open("pgx", s.url("public"))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer db.Close()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if err = db.Ping(); err == nil {
-			return
+			return nil
 		}
 		if time.Now().After(end) {
 			s.Stop()
-			t.Fatalf("PostgreSQL does not start: %v\n%s", err, &s.log)
+			return fmt.Errorf("PostgreSQL does not start: %w\n%s", err, &s.log)
 		}
 	}
 }

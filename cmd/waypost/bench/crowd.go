@@ -54,7 +54,7 @@ func waitForMail(ctx context.Context, js jetstream.JetStream, stream, id string,
 	if err != nil {
 		return
 	}
-	iter, err := consumer.Messages(jetstream.PullMaxMessages(128), jetstream.PullExpiry(3*beat), jetstream.PullHeartbeat(beat))
+	iter, err := consumer.Messages(jetstream.PullPriorityGroup(broker.Agents), jetstream.PullMaxMessages(128), jetstream.PullExpiry(3*beat), jetstream.PullHeartbeat(beat))
 	if err != nil {
 		return
 	}

@@ -1,0 +1,346 @@
+//go:build unix
+
+package agents_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"waypost/agents/store"
+	"waypost/agents/store/postgrestest"
+	"waypost/broker/brokertest"
+)
+
+// twins makes two agents of one agency on one PostgreSQL store, which share the folder of their sink.
+func twins(t *testing.T, b *brokertest.Broker, server *postgrestest.Server, id string) [2]*member {
+	t.Helper()
+	first := enrolled(t, b, id, "ngo", fmt.Sprintf("sinks:\n  - name: folder\n    folder: {dir: %q}\nroutes:\n  - sinks: [folder]\n", filepath.Join(t.TempDir(), "intake")))
+	if everywherePostgres == nil {
+		first.onPostgres(t, server)
+		st := first.openStore(t)
+		defer st.Close()
+		if err := st.Update(t.Context(), func(tx *store.Tx) error {
+			return tx.AddToken("test", first.token, []string{"send", "respond", "read", "admin"}, time.Now())
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := &member{id: id, dir: filepath.Join(t.TempDir(), id), clock: &clock{}, log: &logBuffer{}, token: first.token}
+	if err := os.CopyFS(second.dir, os.DirFS(first.dir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"keys", "postgres.url"} { // CopyFS does not keep modes
+		err := filepath.Walk(filepath.Join(second.dir, secret), func(path string, info os.FileInfo, err error) error {
+			if err == nil && info.IsDir() {
+				return os.Chmod(path, 0o700)
+			}
+			return os.Chmod(path, 0o600)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(second.dir, "data")); err != nil {
+		t.Fatal(err)
+	}
+	second.config = filepath.Join(second.dir, "agent.yaml")
+	return [2]*member{first, second}
+}
+
+func (m *member) standsBy(t testing.TB) bool {
+	var st struct {
+		Standby bool `json:"standby"`
+	}
+	code, _ := m.call(t, "GET", "/v1/status", nil, &st)
+	return code == http.StatusOK && st.Standby
+}
+
+// active returns which of two works once exactly one says so, and the other one.
+func active(t testing.TB, two [2]*member) (works, waits *member) {
+	t.Helper()
+	eventually(t, "one of the two works, the other stands by", func() bool {
+		for i := range two {
+			var st struct {
+				Standby   bool   `json:"standby"`
+				Connected bool   `json:"connected"`
+				Version   uint64 `json:"directory_version"`
+			}
+			if code, _ := two[i].call(t, "GET", "/v1/status", nil, &st); code == http.StatusOK && !st.Standby && st.Connected && st.Version > 0 && two[1-i].standsBy(t) {
+				works, waits = two[i], two[1-i]
+				return true
+			}
+		}
+		return false
+	})
+	return works, waits
+}
+
+// taken reads what is in the folder that the twins share.
+func (m *member) taken(t testing.TB) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(m.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), `folder: {dir: "`)
+	dir, _, _ := strings.Cut(rest, `"`)
+	out := map[string]bool{}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if id, ok := strings.CutSuffix(e.Name(), ".json"); ok {
+			out[id] = true
+		}
+	}
+	return out
+}
+
+// TestPair: of two agents on one store one works; the other answers reads and refuses the rest; it takes over when the
+// first one ends, and back; a PostgreSQL that is restarted is found again.
+func TestPair(t *testing.T) {
+	server := postgrestest.Start(t)
+	b := brokertest.Start(t)
+	p := enrolled(t, b, police, "police", "")
+	two := twins(t, b, server, ngo)
+	agreeAll(t, b, police, ngo)
+	p.start(t)
+	p.ready(t)
+	for _, m := range two {
+		m.start(t)
+	}
+	works, waits := active(t, two)
+	first := p.mustSubmit(t, ngo, nil)
+	p.waitState(t, first.ID, "delivered")
+
+	var seen item
+	if code, _ := waits.call(t, "GET", "/v1/inbox/"+first.ID, nil, &seen); code != http.StatusOK || seen.ID != first.ID {
+		t.Errorf("the one that stands by does not show what came: %d", code)
+	}
+	answer := []byte(`{"outcome":"accepted","contact":{"name":"Test Worker","role":"intake","phone":"+441632960001"}}`)
+	request, err := http.NewRequest("POST", waits.url+"/v1/inbox/"+first.ID+"/responses", strings.NewReader(string(answer)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+waits.token)
+	request.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	var refusal problem
+	if err := json.Unmarshal(text, &refusal); err != nil || resp.StatusCode != http.StatusServiceUnavailable || refusal.Code != "standby" || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("a write to the one that stands by: %d %s %q", resp.StatusCode, refusal.Code, resp.Header.Get("Retry-After"))
+	}
+
+	works.halt(t)
+	eventually(t, "the other takes over", func() bool { return !waits.standsBy(t) })
+	second := p.mustSubmit(t, ngo, nil)
+	p.waitState(t, second.ID, "delivered")
+	works.start(t)
+	waits, works = active(t, [2]*member{waits, works})
+	if works == waits {
+		t.Fatal("two work")
+	}
+
+	server.Stop()
+	third := p.mustSubmit(t, ngo, nil)
+	if everywherePostgres == nil {
+		p.waitState(t, third.ID, "published")
+	}
+	if err := server.Run(); err != nil {
+		t.Fatal(err)
+	}
+	active(t, two)
+	p.waitState(t, third.ID, "delivered")
+	for _, m := range two {
+		for _, a := range []accepted{first, second, third} {
+			if !m.taken(t)[a.ID] {
+				t.Errorf("message %s is not in the folder", a.ID)
+			}
+		}
+	}
+	if n := len(two[0].taken(t)); n != 3 {
+		t.Errorf("%d files for 3 messages", n)
+	}
+}
+
+// TestPairKilledAnywhere: two agents as processes on one store, traffic both ways, and the active one is killed at a commit
+// of its choosing, or stopped for longer than its lease and let go on. Nothing is lost, nothing doubled, numbers have no hole.
+func TestPairKilledAnywhere(t *testing.T) {
+	server := postgrestest.Start(t)
+	b := brokertest.Start(t)
+	n := *seed
+	if n == 0 {
+		n = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d (repeat with -seed %d)", n, n)
+	random := rand.New(rand.NewPCG(n, 0))
+	p := enrolled(t, b, police, "police", "")
+	two := twins(t, b, server, ngo)
+	agreeAll(t, b, police, ngo)
+	agreeAll(t, b, ngo, police)
+	p.start(t)
+	p.ready(t)
+	var procs [2]*process
+	for i, m := range two {
+		logFile, err := os.Create(filepath.Join(m.dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { logFile.Close() })
+		procs[i] = &process{m: m, t: t, log: logFile}
+		procs[i].start("")
+		m.url = procs[i].url
+		t.Cleanup(procs[i].kill)
+	}
+	active(t, two)
+
+	rounds, each := 6, 4
+	end := time.Now().Add(*soak)
+	var to, from []string // accepted by police for the pair, and by the pair for police
+	var mu sync.Mutex
+	for round := 0; round < rounds || time.Now().Before(end); round++ {
+		works, _ := active(t, two)
+		i := 0
+		if works == two[1] {
+			i = 1
+		}
+		stop := round%3 == 2
+		if !stop && round%3 == 1 {
+			// It dies by itself, just before or after one of its next commits.
+			procs[i].kill()
+			procs[i].start(fmt.Sprintf("%s:%d", []string{"before", "after"}[random.IntN(2)], 1+random.IntN(12)))
+			two[i].url = procs[i].url
+			procs[1-i].kill()
+			eventually(t, "the one that is to die works", func() bool {
+				return !two[i].standsBy(t) || procs[i].cmd.ProcessState != nil
+			})
+			procs[1-i].start("")
+			two[1-i].url = procs[1-i].url
+		}
+		var wg sync.WaitGroup
+		for k := range each {
+			wg.Add(2)
+			key, body := fmt.Sprintf("key-%d-%d", round, k), submission(t, police, nil)
+			go func() {
+				defer wg.Done()
+				a := p.mustSubmit(t, ngo, nil)
+				mu.Lock()
+				to = append(to, a.ID)
+				mu.Unlock()
+			}()
+			go func() {
+				defer wg.Done()
+				// As a system does: to one agent, else to the other, with one key, until one says 202.
+				deadline := time.Now().Add(2 * time.Minute)
+				for try := 0; time.Now().Before(deadline); try++ {
+					if id := submitWithin(two[try%2], body, key, 3*time.Second); id != "" {
+						mu.Lock()
+						from = append(from, id)
+						mu.Unlock()
+						return
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+				t.Error("neither takes a message")
+			}()
+		}
+		if stop {
+			_ = procs[i].cmd.Process.Signal(syscall.SIGSTOP)
+			eventually(t, "the other takes over from one that is stopped", func() bool { return !two[1-i].standsBy(t) })
+		} else {
+			time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
+			procs[i].kill()
+		}
+		wg.Wait()
+		if stop {
+			_ = procs[i].cmd.Process.Signal(syscall.SIGCONT)
+			eventually(t, "the one that was stopped stands by", func() bool { return two[i].standsBy(t) })
+		} else {
+			procs[i].start("")
+			two[i].url = procs[i].url
+		}
+	}
+	active(t, two)
+	for _, id := range to {
+		p.waitState(t, id, "delivered")
+	}
+	for _, id := range from {
+		two[0].waitState(t, id, "delivered")
+	}
+	got := two[0].taken(t)
+	for _, id := range to {
+		if !got[id] {
+			t.Errorf("message %s to the pair is not in its folder", id)
+		}
+	}
+	if events := countMessages(t, two[0]); events != len(to) {
+		t.Errorf("the pair accepted %d messages, %d were sent", events, len(to))
+	}
+	back := p.files(t)
+	for _, id := range from {
+		if !back[id] {
+			t.Errorf("message %s of the pair did not arrive", id)
+		}
+	}
+	if len(back) != len(from) {
+		t.Errorf("%d messages arrived, %d were accepted", len(back), len(from))
+	}
+	for _, m := range []*member{p, two[0]} {
+		var st struct {
+			Gaps []any `json:"gaps"`
+		}
+		if code, _ := m.call(t, "GET", "/v1/status", nil, &st); code != http.StatusOK || len(st.Gaps) != 0 {
+			t.Errorf("%s: %d, gaps %v", m.id, code, st.Gaps)
+		}
+	}
+	t.Logf("%d rounds, %d messages to the pair, %d from it", rounds, len(to), len(from))
+}
+
+// submitWithin returns the id of an accepted message, "" when nobody said in time that it was accepted: a stopped process
+// takes connections and says nothing.
+func submitWithin(m *member, body []byte, key string, patience time.Duration) string {
+	request, err := http.NewRequest("POST", m.url+"/v1/referrals", bytes.NewReader(body))
+	if err != nil {
+		return ""
+	}
+	request.Header.Set("Authorization", "Bearer "+m.token)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", key)
+	resp, err := (&http.Client{Timeout: patience}).Do(request)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	var a accepted
+	if resp.StatusCode != http.StatusAccepted || json.NewDecoder(resp.Body).Decode(&a) != nil {
+		return ""
+	}
+	return a.ID
+}
+
+func countMessages(t testing.TB, m *member) int {
+	t.Helper()
+	st := m.openStore(t)
+	defer st.Close()
+	rows, err := st.ListIncoming(t.Context(), m.id, false, store.Page{Limit: 500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(rows)
+}
