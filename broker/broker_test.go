@@ -302,7 +302,7 @@ func TestAckShapeV2(t *testing.T) {
 	defer cancel()
 	nc := a.Connect(t)
 	publish(ctx, t, nc, "mail.urgent.harbour-ngo.harbour-ngo", "x")
-	m, err := consumer(ctx, t, nc, broker.StreamUrgent, "harbour-ngo").Next(jetstream.FetchMaxWait(5 * time.Second))
+	m, err := consumer(ctx, t, nc, broker.StreamUrgent, "harbour-ngo").Next(jetstream.FetchPriorityGroup(broker.Agents), jetstream.FetchMaxWait(5*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

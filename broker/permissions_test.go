@@ -142,7 +142,7 @@ func TestAgencyMayNot(t *testing.T) {
 		t.Errorf("something changed (-before +after):\n%s", d)
 	}
 	// And the message is still there for whom it was meant, undelivered so far.
-	m, err := consumer(ctx, t, ngo.Connect(t), "MAIL_URGENT", "harbour-ngo").Next(jetstream.FetchMaxWait(5 * time.Second))
+	m, err := consumer(ctx, t, ngo.Connect(t), "MAIL_URGENT", "harbour-ngo").Next(jetstream.FetchPriorityGroup(broker.Agents), jetstream.FetchMaxWait(5*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestAgencyMay(t *testing.T) {
 			// A negative acknowledgement brings it back.
 			publish(ctx, t, nc, own, "4")
 			for want := range uint64(2) {
-				m, err := c.Next(jetstream.FetchMaxWait(5 * time.Second))
+				m, err := c.Next(jetstream.FetchPriorityGroup(broker.Agents), jetstream.FetchMaxWait(5*time.Second))
 				if err != nil {
 					t.Fatal(err)
 				}

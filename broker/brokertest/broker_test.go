@@ -22,7 +22,7 @@ func TestStart(t *testing.T) {
 	send(ctx, t, police.Connect(t), "mail.urgent.harbour-ngo.north-police")
 	nc := ngo.Connect(t)
 	c := consumer(ctx, t, nc, "MAIL_URGENT", "harbour-ngo")
-	m, err := c.Next(jetstream.FetchMaxWait(5 * time.Second))
+	m, err := c.Next(jetstream.FetchPriorityGroup(broker.Agents), jetstream.FetchMaxWait(5*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
