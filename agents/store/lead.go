@@ -73,6 +73,11 @@ func (s *Store) TakeLead(ctx context.Context) (*Lead, error) {
 		hangUp(conn)
 		return nil, fmt.Errorf("take lead: %w", classify(err))
 	}
+	// What the one before has changed of what is kept in memory.
+	if err := s.recall(ctx); err != nil {
+		hangUp(conn)
+		return nil, fmt.Errorf("take lead: %w", err)
+	}
 	s.fence.Store(l.Number)
 	var keep context.Context
 	keep, l.stop = context.WithCancel(context.Background())
