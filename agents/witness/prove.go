@@ -128,6 +128,9 @@ func (w *Witness) Alarms() []string {
 	}
 	var out []string
 	for _, f := range found {
+		if strings.HasPrefix(f.Name(), CodeRestored+"-") {
+			continue // kept as evidence, and explained
+		}
 		if _, err := os.Stat(filepath.Join(w.Evidence, f.Name(), "told")); err == nil {
 			out = append(out, f.Name())
 		}
