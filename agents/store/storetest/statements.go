@@ -97,13 +97,7 @@ func bareEvents(es []store.Event) []store.Event {
 // one of the databases it was never tried.
 func everyStatement(t *testing.T, p Place) {
 	w := &teller{t: t, s: open(t, p), ctx: context.Background(), told: map[string]bool{}}
-	w.out()
-	w.in()
-	w.handOver()
-	w.consents()
-	w.people()
-	w.ledger()
-	w.heals()
+	w.fill()
 	w.end()
 	for _, of := range []reflect.Type{reflect.TypeFor[*store.Store](), reflect.TypeFor[*store.Tx]()} {
 		for i := range of.NumMethod() {
@@ -124,6 +118,22 @@ func everyStatement(t *testing.T, p Place) {
 	if diff := cmp.Diff(strings.Split(transcript, "\n"), strings.Split(got, "\n")); diff != "" {
 		t.Errorf("not what is written down (-want +got); if it is meant: go test ./agents/store -run Conformance -update-transcript\n%s", diff)
 	}
+}
+
+func (w *teller) fill() {
+	w.out()
+	w.in()
+	w.handOver()
+	w.consents()
+	w.people()
+	w.ledger()
+	w.heals()
+}
+
+// Fill tells the story up to where something is erased: the store then has rows of every kind.
+func Fill(t *testing.T, s *store.Store) {
+	t.Helper()
+	(&teller{t: t, s: s, ctx: context.Background(), told: map[string]bool{}}).fill()
 }
 
 // out: what we send.
