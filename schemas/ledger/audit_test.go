@@ -183,6 +183,19 @@ func TestFindingsSayWhere(t *testing.T) {
 		w.act(Act{Act: ActErased, Thread: w.uuid(4)}, newKey(t, "stranger-shelter", 1))
 		w.expect(Finding{Code: FindAct, Record: w.lastRecord()})
 	})
+	t.Run("restored", func(t *testing.T) {
+		w := listed(t)
+		n := w.lastRecord() + 1
+		w.act(Act{Act: ActRestored, Records: n, Lost: n + 5, Root: emptyRoot.String()}, w.root)
+		w.act(Act{Act: ActRecovers, Since: &start}, w.keys[police])
+		w.expect(Finding{Code: FindRestored, Record: n, Size: n})
+	})
+	t.Run("restored beyond its end", func(t *testing.T) {
+		w := listed(t)
+		n := w.lastRecord() + 2
+		w.act(Act{Act: ActRestored, Records: n, Lost: n, Root: emptyRoot.String()}, w.root)
+		w.expect(Finding{Code: FindAct, Record: w.lastRecord()})
+	})
 }
 
 // The last 64 numbers of a pair against a model that forgets nothing.
@@ -514,6 +527,15 @@ func TestActsOfTheWrongKind(t *testing.T) {
 		"no act":                     {Act{Act: "tea"}, w.keys[police]},
 		"too many":                   {Act{Act: ActErased, Thread: w.uuid(4), Count: 1 << 53}, w.keys[police]},
 		"asks nobody":                {Act{Act: ActRedeliver, Agency: "N", Since: &start}, w.root},
+		"an agency restores":         {Act{Act: ActRestored, Records: 1, Lost: 1, Root: emptyRoot.String()}, w.keys[police]},
+		"the root recovers":          {Act{Act: ActRecovers, Since: &start}, w.root},
+		"restored nothing":           {Act{Act: ActRestored, Root: emptyRoot.String()}, w.root},
+		"restored more than was":     {Act{Act: ActRestored, Records: 2, Lost: 1, Root: emptyRoot.String()}, w.root},
+		"restored without a root":    {Act{Act: ActRestored, Records: 1, Lost: 1}, w.root},
+		"restored to no hash":        {Act{Act: ActRestored, Records: 1, Lost: 1, Root: "AAAA"}, w.root},
+		"restored with a time":       {Act{Act: ActRestored, Records: 1, Lost: 1, Root: emptyRoot.String(), Since: &start}, w.root},
+		"recovers at no time":        {Act{Act: ActRecovers}, w.keys[police]},
+		"recovers with records":      {Act{Act: ActRecovers, Since: &start, Records: 1}, w.keys[police]},
 	} {
 		a.act.ID, a.act.At = w.uuid(7), start
 		if raw, err := SignAct(a.act, a.by); err == nil || raw != nil {

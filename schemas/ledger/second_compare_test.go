@@ -56,6 +56,32 @@ var hostile = map[string]func(*world){
 		m.ID, m.Thread = w.uuid(7), w.uuid(4)
 		w.send(m)
 	},
+	"restored": func(w *world) {
+		n := 1 + w.rng.Int64N(int64(len(w.recs))+2) // now and then beyond the end
+		w.act(Act{Act: ActRestored, Records: n, Lost: n + w.rng.Int64N(3), Root: emptyRoot.String()}, w.root)
+		w.act(Act{Act: ActRecovers, Since: &start}, w.keys[police])
+	},
+	"restored by a line of no form": func(w *world) {
+		a := Act{Type: ActType, ID: w.uuid(7), By: directory.RootName, Act: ActRestored, At: w.tick(), Records: 2, Lost: 3, Root: emptyRoot.String()}
+		signer := w.root
+		switch w.rng.IntN(6) {
+		case 0:
+			a.Lost = 1
+		case 1:
+			a.Root = "AAAA"
+		case 2:
+			a.Records = 0
+		case 3:
+			a.Count = 1
+		case 4:
+			a.Act, a.Since = ActRecovers, &start
+		case 5:
+			a.By, signer = police, w.keys[police]
+		}
+		raw, err := envelope.SignLine(&a, signer)
+		w.must(err)
+		w.recs = append(w.recs, &Record{Kind: KindAct, Time: w.clock, Note: raw})
+	},
 	"void instead": func(w *world) {
 		if old, ok := w.someSent(); ok && old.Kind != schemas.KindReceipt {
 			m := old
