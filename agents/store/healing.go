@@ -88,7 +88,8 @@ func (s *Store) Healings(ctx context.Context, what string) (out []Healing, err e
 // recall reads what every update must know, once, when the store is opened.
 func (s *Store) recall(ctx context.Context) error {
 	var held, forgot bool
-	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM healings WHERE what = ? AND done IS NULL), EXISTS (SELECT 1 FROM given WHERE message > '')`, HealStore).Scan(&held, &forgot)
+	// On the writer's connection, which is open: another one could meet a starter that is just making the file.
+	err := s.write.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM healings WHERE what = ? AND done IS NULL), EXISTS (SELECT 1 FROM given WHERE message > '')`, HealStore).Scan(&held, &forgot)
 	if err != nil {
 		return fmt.Errorf("open store: %w", classify(err))
 	}
