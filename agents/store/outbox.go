@@ -141,9 +141,14 @@ func scanOutgoing(r row, self string) (*Outgoing, error) {
 	return o, nil
 }
 
-// PendingOutgoing returns what waits in a lane, oldest first, passing over the peers named (those held back).
+// PendingOutgoing returns what waits in a lane, oldest first, passing over the peers named (those held back). What follows a
+// message that is about to be taken back waits until that is done: its number goes first, as a void one, or the recipient and
+// the ledger would see a gap. Where a withdrawal is only asked for, and may be for days, the others go on.
 func (s *Store) PendingOutgoing(ctx context.Context, lane schemas.Lane, limit int, except []string) ([]*Outgoing, error) {
-	q := `SELECT ` + outboxColumns + ` FROM outbox WHERE state = 'pending' AND stopped IS NULL AND lane = ?`
+	q := `WITH back AS MATERIALIZED (SELECT peer AS whom, min(n) AS earliest FROM outbox WHERE lane = ?1 AND state = 'pending' AND outcome = '' AND stopped IS NOT NULL
+			AND EXISTS (SELECT 1 FROM certificates WHERE id = substr(basis, 9) AND withdrawn IS NOT NULL) GROUP BY peer)
+		SELECT ` + outboxColumns + ` FROM outbox LEFT JOIN back ON whom = peer
+		WHERE state = 'pending' AND stopped IS NULL AND lane = ?1 AND (earliest IS NULL OR n < earliest)`
 	args := []any{string(lane)}
 	if len(except) > 0 {
 		q += ` AND peer NOT IN (?` + strings.Repeat(",?", len(except)-1) + `)`

@@ -40,6 +40,7 @@ CREATE INDEX outbox_uncollected ON outbox (lane, published) WHERE state = 'publi
 CREATE INDEX outbox_waiting ON outbox (lane, respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL;
 CREATE INDEX outbox_thread ON outbox (thread, n);
 CREATE INDEX outbox_basis ON outbox (basis, outcome, kind); -- all that counting by basis reads
+CREATE INDEX outbox_back ON outbox (lane, peer, n) WHERE state = 'pending' AND outcome = '' AND stopped IS NOT NULL;
 CREATE INDEX outbox_leftover ON outbox (n) WHERE state = 'pending' AND outcome = '' AND stopped IS NOT NULL;
 CREATE INDEX outbox_clock ON outbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL;
 

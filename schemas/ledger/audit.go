@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -168,6 +170,7 @@ func (a *audit) records(ctx context.Context, src Source) error {
 	if err := a.flush(); err != nil {
 		return err
 	}
+	a.gaps()
 	a.sum.Records, a.sum.Root = a.tree.Size(), a.tree.Root().String()
 	a.sum.View, a.sum.Directory = a.dir.current(), a.head.version
 	return nil
@@ -334,13 +337,36 @@ func (a *audit) mail(j *job) error {
 	if a.pairs[p] == nil {
 		a.pairs[p] = &numbers{}
 	}
-	from, to, what := a.pairs[p].saw(m.Seq, j.mark())
+	about.Stream = string(m.Lane)
+	what, told := a.pairs[p].saw(m.Seq, j.mark(), about)
+	for _, h := range told {
+		a.hole(h)
+	}
 	if what != "" && what != FindRepeat { // repeats are told by their id
-		f := about
-		f.Code, f.Stream, f.From, f.To = what, string(m.Lane), from, to
-		a.found(f)
+		about.Code, about.From, about.To = what, m.Seq, m.Seq
+		a.found(about)
 	}
 	return a.cross.message(j.Index, m, j.mark())
+}
+
+func (a *audit) hole(h hole) {
+	f := h.after
+	f.Code, f.From, f.To = FindSequenceGap, h.from, h.to
+	a.found(f)
+}
+
+// gaps tells of the numbers that never came.
+func (a *audit) gaps() {
+	var all []hole
+	for _, n := range a.pairs {
+		all = append(all, n.missing...)
+	}
+	slices.SortFunc(all, func(x, y hole) int {
+		return cmp.Or(cmp.Compare(x.after.Record, y.after.Record), cmp.Compare(x.from, y.from))
+	})
+	for _, h := range all {
+		a.hole(h)
+	}
 }
 
 // mark tells two manifests of one number or id apart; the same message stored twice has one note and two records. One that

@@ -27,37 +27,82 @@ var voidMark = tlog.Hash{'v', 'o', 'i', 'd'}
 // remembered is how many numbers of a pair are told apart from a reuse after they were seen.
 const remembered = 64
 
-// numbers follows the sequence numbers of one pair in one lane.
-type numbers struct {
-	last uint64
-	ring [remembered]tlog.Hash // of the notes of the last numbers
+// holes is how many runs of missing numbers are remembered for a pair. When there are more, the oldest is told at once and is
+// never thought filled: memory stays bounded whatever a member sends.
+const holes = 64
+
+// hole is a run of numbers that did not come, and the message that came in their place.
+type hole struct {
+	from, to uint64
+	after    Finding
 }
 
-// saw takes the next message. It returns what is wrong: a gap with the numbers that are missing, a reuse, or a repeat.
-func (n *numbers) saw(seq uint64, digest tlog.Hash) (from, to uint64, what Code) {
+// numbers follows the sequence numbers of one pair in one lane.
+type numbers struct {
+	last    uint64
+	ring    [remembered]tlog.Hash // of the notes of the last numbers
+	missing []hole
+}
+
+// saw takes the next message. It returns what is wrong with its number: a reuse, a repeat, or that it comes late. A gap is only
+// remembered: what is missing may still come, after what was taken back has been told of, or from an outbox after the broker
+// lost it. told are holes of which too many were remembered.
+func (n *numbers) saw(seq uint64, digest tlog.Hash, about Finding) (what Code, told []hole) {
+	at := &n.ring[seq%remembered]
 	switch {
 	case seq > n.last:
 		if seq != n.last+1 {
-			from, to, what = n.last+1, seq-1, FindSequenceGap
+			n.missing = append(n.missing, hole{n.last + 1, seq - 1, about})
 		}
 		for missed := max(n.last+1, seq-min(seq, remembered)); missed < seq; missed++ {
 			n.ring[missed%remembered] = tlog.Hash{}
 		}
 		n.last = seq
-		n.ring[seq%remembered] = digest
+		*at = digest
+	case n.fills(seq):
+		if n.last-seq < remembered {
+			*at = digest
+		}
+		what = FindSequenceLate
 	case n.last-seq >= remembered:
 		what = FindRepeat // too long ago to tell by the number; the cross-check tells by the id
-	case n.ring[seq%remembered] == (tlog.Hash{}): // told as missing when a later one came; now it is here
-		n.ring[seq%remembered] = digest
-	case n.ring[seq%remembered] == voidMark: // from now on it is this one's, or a second one could follow unseen
-		n.ring[seq%remembered] = digest
+	case *at == tlog.Hash{}: // in a hole that was told of already
+		*at = digest
+		what = FindSequenceLate
+	case *at == voidMark: // from now on it is this one's, or a second one could follow unseen
+		*at = digest
 		what = FindRepeat
-	case n.ring[seq%remembered] == digest, digest == voidMark:
+	case *at == digest, digest == voidMark:
 		what = FindRepeat
 	default:
-		from, to, what = seq, seq, FindSequenceReused
+		what = FindSequenceReused
 	}
-	return from, to, what
+	for len(n.missing) > holes {
+		told, n.missing = append(told, n.missing[0]), n.missing[1:]
+	}
+	return what, told
+}
+
+// fills takes a number out of the holes; false when it is in none.
+func (n *numbers) fills(seq uint64) bool {
+	for i, h := range n.missing {
+		switch {
+		case seq < h.from || seq > h.to:
+			continue
+		case h.from == h.to:
+			n.missing = slices.Delete(n.missing, i, i+1)
+		case seq == h.from:
+			n.missing[i].from++
+		case seq == h.to:
+			n.missing[i].to--
+		default:
+			rest := hole{seq + 1, h.to, h.after}
+			n.missing[i].to = seq - 1
+			n.missing = slices.Insert(n.missing, i+1, rest)
+		}
+		return true
+	}
+	return false
 }
 
 // crosscheck compares what lies far apart: a receipt with its message, a message with another of its id. Ids are written to

@@ -124,8 +124,11 @@
 //	signature             a mail record not signed by a key in force for its sender at sent
 //	agreement             neither agreement nor role lets this kind flow between the two at sent (directory.Permits, without
 //	                      purposes and categories, which are sealed); only for mail whose signature holds, as is all below
-//	sequence-gap          per (from, to, lane), where to is listed: seq is more than the highest so far plus one; reported from the first to the
-//	                      last missing number
+//	sequence-gap          per (from, to, lane), where to is listed: a run of numbers that are in no record although a higher one is;
+//	                      reported with the record before which the run was first seen missing, once all records are read. Of a pair
+//	                      at most 64 runs are remembered: of more the oldest is reported at once
+//	sequence-late         a number below the highest so far that was missing until now; of a run reported at once only while it is
+//	                      among the last 64 numbers
 //	sequence-reused       the same seq with another note, among the last 64 numbers; a void message may share its number
 //	repeat                two records of one id and one note, or of which one is void
 //	message-altered       two records of one id and different notes, none void
@@ -146,7 +149,7 @@
 //	tail                  records after the newest that has
 //	bundle-files          a file of the bundle is missing, added or altered
 //
-// opaque, clock-backwards, signature, agreement, repeat, receipt-contradicts, expired, restored, cosignature and tail leave the
+// opaque, clock-backwards, signature, agreement, sequence-late, repeat, receipt-contradicts, expired, restored, cosignature and tail leave the
 // record whole; every other finding breaks it. What an audit cannot see: that a whole newer part of a bundle was left out,
 // if no checkpoint in it speaks of that part. Compare the newest checkpoint with the one an agency holds.
 package ledger

@@ -30,6 +30,7 @@ const (
 	FindSignature      Code = "signature"
 	FindAgreement      Code = "agreement"
 	FindSequenceGap    Code = "sequence-gap"
+	FindSequenceLate   Code = "sequence-late"
 	FindSequenceReused Code = "sequence-reused"
 	FindRepeat         Code = "repeat"
 	FindAltered        Code = "message-altered"
@@ -54,7 +55,7 @@ const (
 // notable are the codes of findings that leave the record whole: what a member can bring about by sending nonsense must not
 // spoil every audit. A hole in a pair's numbers, or a receipt for what was never recorded, is no nonsense: either the named
 // agency or the broker did what it must not, and a person has to find out which.
-var notable = map[Code]bool{FindOpaque: true, FindClock: true, FindSignature: true, FindAgreement: true, FindRepeat: true,
+var notable = map[Code]bool{FindOpaque: true, FindClock: true, FindSignature: true, FindAgreement: true, FindRepeat: true, FindSequenceLate: true,
 	FindReceiptDiffers: true, FindExpired: true, FindTail: true, FindCosignature: true, FindRestored: true}
 
 // Finding is one thing that an audit found.
@@ -116,6 +117,7 @@ var advice = map[Code]string{
 	FindSignature:      "nobody the directory lists signed it; recipients quarantine such messages",
 	FindAgreement:      "no agreement in force lists this kind between these agencies",
 	FindSequenceGap:    "messages that were sent are not in the ledger",
+	FindSequenceLate:   "a message came after a later one of its sender: held back where its consent was in question, or the broker lost its place",
 	FindSequenceReused: "two different messages bear one number: an agency restored from an old backup, or a forgery",
 	FindRepeat:         "the same message was stored again",
 	FindAltered:        "two different messages bear one id",

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -551,9 +552,15 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 		at   time.Time
 	}
 	streams := map[string]*streamState{}
+	type run struct {
+		from, to uint64
+		rec      int64
+	}
 	type lane struct {
 		high  uint64
 		notes map[uint64]*secondManifest // the first that is not void
+		came  map[uint64]bool
+		runs  []run // of numbers that were missing when a higher one came
 	}
 	lanes := map[string]*lane{}
 	var mail []*secondManifest
@@ -643,13 +650,16 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 			p := m.From + " " + m.To + " " + m.Lane
 			l := lanes[p]
 			if l == nil {
-				l = &lane{notes: map[uint64]*secondManifest{}}
+				l = &lane{notes: map[uint64]*secondManifest{}, came: map[uint64]bool{}}
 				lanes[p] = l
 			}
 			if m.Seq > l.high+1 {
-				s.add(FindSequenceGap, n)
-				s.missing[p] = append(s.missing[p], [2]uint64{l.high + 1, m.Seq - 1})
+				l.runs = append(l.runs, run{l.high + 1, m.Seq - 1, n})
 			}
+			if m.Seq < l.high && !l.came[m.Seq] {
+				s.add(FindSequenceLate, n)
+			}
+			l.came[m.Seq] = true
 			l.high = max(l.high, m.Seq)
 			if m.Seq+64 > l.high && !m.void() {
 				if first := l.notes[m.Seq]; first != nil && !bytes.Equal(first.note, m.note) {
@@ -661,6 +671,22 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 			mail = append(mail, m)
 		}
 		heads = append(heads, s.head)
+	}
+	for p, l := range lanes {
+		numbers := slices.Sorted(maps.Keys(l.came))
+		for _, r := range l.runs {
+			next := r.from
+			for _, c := range numbers {
+				if c < r.from || c > r.to+1 {
+					continue
+				}
+				if c > next {
+					s.add(FindSequenceGap, r.rec)
+					s.missing[p] = append(s.missing[p], [2]uint64{next, c - 1})
+				}
+				next = c + 1
+			}
+		}
 	}
 	s.crosscheck(mail)
 	s.checkpoints(records, checkpoints, heads, quorum)

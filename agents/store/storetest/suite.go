@@ -47,6 +47,7 @@ func Store(t *testing.T, fresh func(t *testing.T) Place) {
 		{"hostile words are not found", hostileWords},
 		{"withdrawal storm", withdrawalStorm},
 		{"taken back while leaving", takenBackWhileLeaving},
+		{"numbers leave in order", numbersLeaveInOrder},
 		{"gauges", gauges},
 		{"probe", probe},
 		{"every statement", everyStatement},
