@@ -24,7 +24,7 @@ func (v *vitals) concerns() (out []api.Concern) {
 		out = append(out, api.Concern{Code: code, Sentence: fmt.Sprintf(format, args...)})
 	}
 	g := v.gauges
-	if !v.lost.IsZero() && v.at.Sub(v.lost) >= lostPatience {
+	if v.active && !v.lost.IsZero() && v.at.Sub(v.lost) >= lostPatience {
 		add(AttentionBroker, "The broker has not been reachable for %s. What is sent waits here; look at this machine's network, then telephone the administrators.", roughly(v.at.Sub(v.lost)))
 	}
 	if age := g.Unrouted[schemas.LaneUrgent].Age(v.at); age >= unroutedPatience {

@@ -17,15 +17,17 @@ import (
 	"testing"
 	"time"
 
+	"waypost/agents"
 	"waypost/agents/store"
 	"waypost/agents/store/postgrestest"
 	"waypost/broker/brokertest"
+	"waypost/schemas/health/healthtest"
 )
 
 // twins makes two agents of one agency on one PostgreSQL store, which share the folder of their sink.
 func twins(t *testing.T, b *brokertest.Broker, server *postgrestest.Server, id string) [2]*member {
 	t.Helper()
-	first := enrolled(t, b, id, "ngo", fmt.Sprintf("sinks:\n  - name: folder\n    folder: {dir: %q}\nroutes:\n  - sinks: [folder]\n", filepath.Join(t.TempDir(), "intake")))
+	first := enrolled(t, b, id, "ngo", fmt.Sprintf("sinks:\n  - name: folder\n    folder: {dir: %q}\nroutes:\n  - sinks: [folder]\n", filepath.Join(t.TempDir(), "intake"))).watched(t)
 	if everywherePostgres == nil {
 		first.onPostgres(t, server)
 		st := first.openStore(t)
@@ -108,6 +110,36 @@ func (m *member) taken(t testing.TB) map[string]bool {
 	return out
 }
 
+// watchedPair: whoever watches sees which one works, and is not told that the other should reach the broker.
+func watchedPair(t *testing.T, works, waits *member) {
+	t.Helper()
+	for m, want := range map[*member]struct {
+		status int
+		code   string
+		active float64
+	}{works: {http.StatusOK, agents.ReadyCode, 1}, waits: {http.StatusServiceUnavailable, agents.CodeStandby, 0}} {
+		m.clock.move(3 * time.Minute)
+		if status, st := healthtest.State(t, m.health); status != want.status || st.Code != want.code || len(st.Attention) > 0 {
+			t.Errorf("%d %+v, want %s", status, st, want.code)
+		}
+		page := healthtest.Metrics(t, m.health, "")
+		for sample, value := range map[string]float64{"waypost_agent_active": want.active, "waypost_agent_connected": want.active, "waypost_agent_paired": 1, "waypost_agent_store_read": 1,
+			`waypost_agent_received_messages_total{lane="urgent"}`: 1} {
+			if got := page.Value(t, sample); got != value {
+				t.Errorf("%s is %v at the one that is %s", sample, got, want.code)
+			}
+		}
+		var status struct{ Attention []struct{ Code string } }
+		m.call(t, "GET", "/v1/status", nil, &status)
+		for _, c := range status.Attention {
+			if c.Code == agents.AttentionBroker {
+				t.Errorf("a person is told to look at the broker by the one that is %s", want.code)
+			}
+		}
+		m.clock.move(-3 * time.Minute)
+	}
+}
+
 // TestPair: of two agents on one store one works; the other answers reads and refuses the rest; it takes over when the
 // first one ends, and back; a PostgreSQL that is restarted is found again.
 func TestPair(t *testing.T) {
@@ -124,6 +156,7 @@ func TestPair(t *testing.T) {
 	works, waits := active(t, two)
 	first := p.mustSubmit(t, ngo, nil)
 	p.waitState(t, first.ID, "delivered")
+	watchedPair(t, works, waits)
 
 	var seen item
 	if code, _ := waits.call(t, "GET", "/v1/inbox/"+first.ID, nil, &seen); code != http.StatusOK || seen.ID != first.ID {

@@ -15,11 +15,12 @@ import (
 type vitals struct {
 	at     time.Time
 	gauges *store.Gauges
-	size   int64   // of the store, in bytes
-	limit  int64   // 0: none
-	free   *uint64 // on the disk; nil: not known
-	lost   time.Time
-	cause  string // why the broker is not reachable; a code
+	size   int64     // of the store, in bytes
+	limit  int64     // 0: none
+	free   *uint64   // on the disk; nil: not known
+	lost   time.Time // since when the broker is not reachable
+	active bool      // false for one of a pair that stands by, which does not try to reach it
+	cause  string    // why the broker is not reachable; a code
 
 	version int64                // of the directory; 0: none
 	ends    map[string]time.Time // by what ends; the zero time for what never does; absent when not known
@@ -38,7 +39,7 @@ const (
 
 // vitals reads them. It costs a few queries on small indexes.
 func (a *Agent) vitals(ctx context.Context) (*vitals, error) {
-	v := &vitals{at: a.now(), limit: int64(a.cfg.MaxStoreMB) << 20, ends: map[string]time.Time{}, alarms: a.witness.CountAlarms(), lost: a.link.Lost()}
+	v := &vitals{at: a.now(), limit: int64(a.cfg.MaxStoreMB) << 20, ends: map[string]time.Time{}, alarms: a.witness.CountAlarms(), lost: a.link.Lost(), active: a.Active()}
 	if !v.lost.IsZero() {
 		_, v.cause = a.link.Status()
 	}
