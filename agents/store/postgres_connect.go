@@ -31,7 +31,7 @@ func opener(c *pgx.ConnConfig) driver.Connector {
 // config reads the URL and sets what every connection needs.
 func (p Postgres) config() (*pgx.ConnConfig, error) {
 	c, err := pgx.ParseConfig(p.URL)
-	if err != nil {
+	if err != nil || !strings.HasPrefix(p.URL, "postgres://") && !strings.HasPrefix(p.URL, "postgresql://") {
 		return nil, fmt.Errorf("open store: %w", ErrURL) // pgx's own text repeats parts of the URL
 	}
 	if err := private(&c.Config); err != nil {
