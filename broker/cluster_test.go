@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -139,6 +140,20 @@ func TestCluster(t *testing.T) {
 	defer bnc.Close()
 	collect(ctx, t, bnc, broker.StreamUrgent, b.ID(), sent)
 	recorded(sent)
+
+	// One alone is no majority: it lives, is not ready, and speaks for nobody.
+	c.Stop(t, (first+2)%3)
+	until(ctx, t, "the last one says that it carries nothing", func() bool {
+		time.Sleep(50 * time.Millisecond)
+		_, st := healthtest.State(t, c.HealthURL(first))
+		return !st.Ready && st.Code == broker.CodeNotAnswering
+	})
+	if status, _ := healthtest.Get(t, c.HealthURL(first)+"/healthz", ""); status != http.StatusOK {
+		t.Errorf("it lives, and says %d", status)
+	}
+	if page := healthtest.Metrics(t, c.HealthURL(first), ""); page.Value(t, "waypost_broker_ready") != 0 || page.Value(t, "waypost_broker_leads") != 0 {
+		t.Error("one alone says that it leads")
+	}
 }
 
 // saysDown: of the nodes that are up exactly one speaks for all, and it says that the other is down and whose copies lag.
