@@ -124,6 +124,14 @@ func enrolled(t testing.TB, b *brokertest.Broker, id string, role schemas.Role, 
 // everywherePostgres is the server on which every agent of these tests has its store: WAYPOST_TEST_STORE=postgres.
 var everywherePostgres *postgrestest.Server
 
+// fileOnly skips what rests on the store being a file: a backup is restored into one.
+func fileOnly(t testing.TB) {
+	t.Helper()
+	if everywherePostgres != nil {
+		t.Skip("WAYPOST_TEST_STORE=postgres: this is about a store in a file")
+	}
+}
+
 // onPostgres gives an agent that was never started a store on a server.
 func (m *member) onPostgres(t testing.TB, server *postgrestest.Server) {
 	t.Helper()

@@ -205,7 +205,7 @@ func settle(tmp, path string) error {
 
 func openExisting(cfg *Config) (*store.Store, error) {
 	path := filepath.Join(cfg.Data, StoreFile)
-	if _, err := os.Stat(path); err != nil {
+	if _, err := os.Stat(path); err != nil && cfg.Store.Postgres == nil {
 		return nil, &ConfigError{File: "data", Text: "there is no store in " + cfg.Data, Advice: "name the agent's configuration with --config; an agent that never ran has nothing to back up but its keys"}
 	}
 	return OpenStore(cfg)

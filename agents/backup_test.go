@@ -73,6 +73,7 @@ func broken(t testing.TB, found []ledger.Finding, expected ...ledger.Code) {
 // is known from the ledger, under its old numbers; what it received since then comes again; what still waited in the backup
 // and was sent since is not sent twice.
 func TestAgentRestore(t *testing.T) {
+	fileOnly(t)
 	b := brokertest.Start(t)
 	p, n := enrolled(t, b, police, "police", "").watched(t), enrolled(t, b, ngo, "ngo", "")
 	agreeAll(t, b, police, ngo)
@@ -161,6 +162,7 @@ func TestAgentRestore(t *testing.T) {
 
 // TestCloneIsNoticed: a backup is restored while the agent it was made of still runs.
 func TestCloneIsNoticed(t *testing.T) {
+	fileOnly(t)
 	b := brokertest.Start(t)
 	p := enrolled(t, b, police, "police", "")
 	write(t, p.config, read(t, p.config)+"ledger: {every: 100ms}\n")
@@ -207,6 +209,7 @@ func lone(t *testing.T) *member {
 
 // TestAgentBackupSealed: to a passphrase, to the classic and to the post-quantum recipient; not to both kinds, nor to nobody.
 func TestAgentBackupSealed(t *testing.T) {
+	fileOnly(t)
 	p := lone(t)
 	classic, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -274,6 +277,7 @@ func TestAgentBackupSealed(t *testing.T) {
 
 // TestAgentRestoreRefuses: whatever is wrong, the folder is as it was.
 func TestAgentRestoreRefuses(t *testing.T) {
+	fileOnly(t)
 	p := lone(t)
 	id, err := age.GenerateX25519Identity()
 	if err != nil {

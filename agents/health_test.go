@@ -171,6 +171,7 @@ func TestReadyWithoutBroker(t *testing.T) {
 
 // TestNotReady: what keeps the agent from accepting is said by its code, and that it is over as well.
 func TestNotReady(t *testing.T) {
+	fileOnly(t)
 	t.Parallel()
 	b := brokertest.Start(t)
 	p := enrolled(t, b, police, "police", "").watched(t)

@@ -36,6 +36,12 @@ func OpenStore(cfg *Config) (*store.Store, error) {
 	if cfg.Store.Postgres == nil {
 		return store.Open(filepath.Join(cfg.Data, StoreFile))
 	}
+	// A restored backup, or an agent that had a file until now: whichever was meant, going on with the other one would forget
+	// what was sent and give out its numbers again.
+	if _, err := os.Stat(filepath.Join(cfg.Data, StoreFile)); err == nil {
+		return nil, &ConfigError{File: "store.postgres", Text: "there is a store in the data folder too: " + filepath.Join(cfg.Data, StoreFile),
+			Advice: "to go on with the file, which a restored backup is, take `store` out of agent.yaml; to go on with PostgreSQL, move the file away"}
+	}
 	const key = "store.postgres.url_file"
 	url, err := secretLine(cfg.Store.Postgres.URLFile)
 	if err != nil {

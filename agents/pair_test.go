@@ -5,6 +5,7 @@ package agents_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -30,6 +31,17 @@ func twins(t *testing.T, b *brokertest.Broker, server *postgrestest.Server, id s
 	first := enrolled(t, b, id, "ngo", fmt.Sprintf("sinks:\n  - name: folder\n    folder: {dir: %q}\nroutes:\n  - sinks: [folder]\n", filepath.Join(t.TempDir(), "intake"))).watched(t)
 	if everywherePostgres == nil {
 		first.onPostgres(t, server)
+		cfg, err := agents.LoadConfig(first.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var twice *agents.ConfigError
+		if _, err := agents.OpenStore(cfg); !errors.As(err, &twice) || twice.File != "store.postgres" {
+			t.Errorf("PostgreSQL beside a file that holds the agency's numbers: %v", err)
+		}
+		if err := os.RemoveAll(filepath.Join(first.dir, "data")); err != nil {
+			t.Fatal(err)
+		}
 		st := first.openStore(t)
 		defer st.Close()
 		if err := st.Update(t.Context(), func(tx *store.Tx) error {
