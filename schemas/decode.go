@@ -60,17 +60,27 @@ func readable(data []byte, refuseEmpty bool) error {
 	if len(data) > MaxDocument {
 		return invalid([]Problem{{Path: "", Rule: RuleTooLarge, Hint: "send at most 1 MiB; larger things travel as attachments"}})
 	}
+	if within(data, refuseEmpty) && jsontext.Value(data).IsValid() {
+		return nil
+	}
 	return invalid(scan(data, refuseEmpty))
 }
 
 func strict(data []byte, v any, refuseEmpty bool) error {
-	if err := readable(data, refuseEmpty); err != nil {
-		return err
+	// What is within the limits is decoded at once; only for what is not, or does not decode, is it found out where and why.
+	sound := len(data) <= MaxDocument && within(data, refuseEmpty)
+	if !sound {
+		if err := readable(data, refuseEmpty); err != nil {
+			return err
+		}
 	}
 	if err := json.Unmarshal(data, v, json.RejectUnknownMembers(true)); err != nil {
 		// What was decoded before the error is hostile input that nobody has checked.
 		if target := reflect.ValueOf(v); target.Kind() == reflect.Pointer && !target.IsNil() {
 			target.Elem().SetZero()
+		}
+		if problems := scan(data, refuseEmpty); len(problems) > 0 {
+			return invalid(problems)
 		}
 		return invalid([]Problem{semanticProblem(err, v)})
 	}
