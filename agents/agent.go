@@ -55,7 +55,9 @@ type Agent struct {
 	tidied  time.Time
 	alarmed sync.Mutex
 	alarms  map[alarmKey]bool
-	active  atomic.Bool
+	// How often an older directory was served, and one had expired; for whoever watches.
+	rollbacks, expiries atomic.Int64
+	active              atomic.Bool
 }
 
 // New opens the vault, the grant, the store, the sinks and the API's port. now is the agent's clock; nil is the system's.

@@ -113,6 +113,11 @@ func (a *Agent) alarm(event, code string) {
 		return
 	}
 	a.alarms[key] = true
+	if event == store.EventDirectoryRollback {
+		a.rollbacks.Add(1)
+	} else {
+		a.expiries.Add(1)
+	}
 }
 
 type alarmKey struct {

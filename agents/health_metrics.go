@@ -50,11 +50,12 @@ var (
 	metricRecords     = health.Gauge("waypost_agent_ledger_seen_records", "Records in it then.")
 	metricAlarms      = health.Gauge("waypost_agent_ledger_alarms", "Alarms about the ledger whose evidence lies in the data folder.", "code")
 
-	metricVersion = health.Gauge("waypost_agent_directory_version", "Version of the directory; 0 before the first.")
-	metricHead    = health.Gauge("waypost_agent_directory_expiry_timestamp_seconds", "When the directory's signed head ends.")
-	metricJWT     = health.Gauge("waypost_agent_jwt_expiry_timestamp_seconds", "When the claims end with which the agent connects. Infinite for never.", "code")
-	metricCert    = health.Gauge("waypost_agent_certificate_expiry_timestamp_seconds", "When a TLS certificate ends: the API's as it is served, the broker's as it was shown. Infinite for one not in use.", "code")
-	metricSigning = health.Gauge("waypost_agent_signing_key_expiry_timestamp_seconds", "When the directory stops listing the key that this agent signs with. Infinite for never.")
+	metricDirectory = health.Counter("waypost_agent_directory_alarms_total", "Alarms about the directory: an older one was served (rollback), or it had expired; each once for a version.", "code")
+	metricVersion   = health.Gauge("waypost_agent_directory_version", "Version of the directory; 0 before the first.")
+	metricHead      = health.Gauge("waypost_agent_directory_expiry_timestamp_seconds", "When the directory's signed head ends.")
+	metricJWT       = health.Gauge("waypost_agent_jwt_expiry_timestamp_seconds", "When the claims end with which the agent connects. Infinite for never.", "code")
+	metricCert      = health.Gauge("waypost_agent_certificate_expiry_timestamp_seconds", "When a TLS certificate ends: the API's as it is served, the broker's as it was shown. Infinite for one not in use.", "code")
+	metricSigning   = health.Gauge("waypost_agent_signing_key_expiry_timestamp_seconds", "When the directory stops listing the key that this agent signs with. Infinite for never.")
 
 	metricStore = health.Gauge("waypost_agent_store_bytes", "Size of the store, without what is free in it.")
 	metricLimit = health.Gauge("waypost_agent_store_limit_bytes", "Size at which the store takes nothing more. Infinite without a bound.")
@@ -97,6 +98,8 @@ func (m *meter) Measure(ctx context.Context, out health.Samples) {
 			out.Set(metricAttempts, float64(p.attempts[i].Load()), p.sink.Name(), code)
 		}
 	}
+	out.Set(metricDirectory, float64(m.a.rollbacks.Load()), "rollback")
+	out.Set(metricDirectory, float64(m.a.expiries.Load()), "expired")
 	v, err := m.vitals.Get(ctx)
 	out.Flag(metricRead, err == nil)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"waypost/agents"
 	"waypost/broker"
 	"waypost/broker/brokertest"
+	"waypost/schemas/directory"
 	"waypost/schemas/health/healthtest"
 )
 
@@ -195,6 +196,9 @@ func TestNotReady(t *testing.T) {
 	code(agents.ReadyCode, true)
 	p.clock.move(60 * 24 * time.Hour)
 	code(agents.CodeDirectoryExpired, false)
+	eventually(t, "the alarm about it is counted", func() bool {
+		return healthtest.Metrics(t, p.health, "").Samples[`waypost_agent_directory_alarms_total{code="expired"}`] == 1
+	})
 	p.clock.move(-60 * 24 * time.Hour)
 	code(agents.ReadyCode, true)
 	var st struct{ Attention []struct{ Code string } }
@@ -225,6 +229,42 @@ func TestNotReady(t *testing.T) {
 		}
 	}
 	t.Error("never full")
+}
+
+// TestOlderDirectoryIsCounted: a broker that serves an older head is refused, and whoever watches is told.
+func TestOlderDirectoryIsCounted(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	p := enrolled(t, b, police, "police", "").watched(t)
+	enrolled(t, b, ngo, "ngo", "")
+	p.start(t)
+	p.ready(t)
+	page := healthtest.Metrics(t, p.health, "")
+	version := page.Value(t, "waypost_agent_directory_version")
+	if n := page.Value(t, `waypost_agent_directory_alarms_total{code="rollback"}`); n != 0 {
+		t.Fatalf("%v before anything happened", n)
+	}
+	kv, err := b.JetStream(t).KeyValue(t.Context(), "DIRECTORY")
+	if err != nil {
+		t.Fatal(err)
+	}
+	history, err := kv.History(t.Context(), directory.HeadKey)
+	if err != nil || len(history) < 2 {
+		t.Fatalf("%d heads in history (%v)", len(history), err)
+	}
+	if _, err := kv.Put(t.Context(), directory.HeadKey, history[0].Value()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the older head is noticed", func() bool {
+		page = healthtest.Metrics(t, p.health, "")
+		return page.Samples[`waypost_agent_directory_alarms_total{code="rollback"}`] == 1
+	})
+	if got := page.Value(t, "waypost_agent_directory_version"); got != version {
+		t.Errorf("directory of version %v after one of %v", got, version)
+	}
+	if _, st := healthtest.State(t, p.health); !st.Ready {
+		t.Errorf("%+v", st)
+	}
 }
 
 // TestHealthNamesNobody: whatever is in referrals, in refused submissions, in what is quarantined and in the names that other

@@ -70,6 +70,9 @@ func TestImports(t *testing.T) {
 		if slices.Contains(append(slices.Clone(p.Imports), p.Deps...), "waypost/broker/brokertest") {
 			t.Errorf("%s imports brokertest outside its tests", p.ImportPath)
 		}
+		if slices.Contains(append(slices.Clone(p.Imports), p.Deps...), "waypost/schemas/health/healthtest") {
+			t.Errorf("%s imports healthtest outside its tests", p.ImportPath)
+		}
 		for _, helper := range []string{"waypost/agents/store/storetest", "waypost/agents/store/postgrestest"} {
 			if p.ImportPath != helper && slices.Contains(p.Deps, helper) {
 				t.Errorf("%s imports %s outside its tests", p.ImportPath, helper)
