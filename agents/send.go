@@ -21,6 +21,9 @@ func (a *Agent) send(ctx context.Context, o *outgoing, again *repeat, also func(
 	if m.To == m.From {
 		return nil, refuse("own-agency", "A message to this agency itself goes nowhere.", "Name another agency in \"to\".", schemas.Problem{Path: "/to", Rule: "other-agency"})
 	}
+	if m.Lane == schemas.LaneUrgent {
+		a.store.Press()
+	}
 	if err := a.allow(o); err != nil {
 		return nil, err
 	}

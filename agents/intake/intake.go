@@ -187,8 +187,11 @@ func (in *Intake) lookAgain(ctx context.Context, batch []Message, plans []*plan)
 
 func (in *Intake) apply(ctx context.Context, plans []*plan, which []int) error {
 	update := in.Store.Update
-	if plans[which[0]].lane == schemas.LaneUrgent { // a batch is of one lane
+	switch plans[which[0]].lane { // a batch is of one lane
+	case schemas.LaneUrgent:
 		update = in.Store.UpdateUrgent
+	case schemas.LaneReceipt:
+		update = in.Store.UpdateAhead
 	}
 	return update(ctx, func(tx *store.Tx) error {
 		for _, i := range which {

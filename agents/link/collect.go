@@ -85,6 +85,9 @@ func (l *Link) drain(ctx context.Context, js jetstream.JetStream, lane schemas.L
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if lane == schemas.LaneUrgent {
+			l.cfg.Store.Press()
+		}
 		began := time.Now()
 		l.settle(ctx, lane, together(first, fetched, l.piece(lane, collectMax)), acks, &wg)
 		if lane == schemas.LaneRoutine {

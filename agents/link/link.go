@@ -61,10 +61,11 @@ type Link struct {
 	cfg Config
 	log *slog.Logger
 
-	mu    sync.Mutex
-	nc    *nats.Conn
-	cause string    // why we are not connected; a code
-	lost  time.Time // see Lost
+	mu     sync.Mutex
+	nc     *nats.Conn
+	noting sync.RWMutex
+	cause  string    // why we are not connected; a code
+	lost   time.Time // see Lost
 
 	smooth time.Time // see Since
 
@@ -150,7 +151,9 @@ func (l *Link) isSettled(ctx context.Context, nc *nats.Conn) bool {
 	if l.since.IsZero() {
 		l.since = time.Now()
 	}
+	l.noting.Lock() // what is being noted as published is noted before it is compared with the ledger
 	err := l.cfg.Settle(ctx)
+	l.noting.Unlock()
 	if err != nil && (ctx.Err() != nil || time.Since(l.since) < settlePatience) {
 		return false
 	}

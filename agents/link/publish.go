@@ -36,7 +36,12 @@ const (
 func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas.Lane) {
 	held := map[string]time.Time{}
 	woken := l.cfg.Store.Woken(store.Topic("outbox-" + string(lane)))
+	noter := &noter{link: l, lane: lane, nc: js.Conn()}
+	defer noter.wait()
 	for ctx.Err() == nil {
+		if !noter.look() {
+			sleep(ctx, retryAfter)
+		}
 		var except []string
 		next := 30 * time.Second
 		for peer, until := range held {
@@ -51,8 +56,8 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 			sleep(ctx, 200*time.Millisecond)
 			continue
 		}
-		dial := js.Conn().Stats().Reconnects
-		pending, err := l.cfg.Store.PendingOutgoing(ctx, lane, l.piece(lane, l.cfg.BatchMax), except)
+		noter.dial = js.Conn().Stats().Reconnects
+		pending, err := l.cfg.Store.PendingOutgoing(ctx, lane, l.piece(lane, l.cfg.BatchMax)+len(noter.under), except)
 		if err != nil {
 			if ctx.Err() == nil {
 				l.log.Error("outbox not readable", "lane", string(lane), "err", err)
@@ -60,9 +65,13 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 			sleep(ctx, retryAfter)
 			continue
 		}
-		if len(pending) == 0 {
+		if pending = noter.left(pending); len(pending) == 0 {
 			t := time.NewTimer(next)
 			select {
+			case well := <-noter.done:
+				if !noter.ended(well) {
+					sleep(ctx, retryAfter)
+				}
 			case <-woken:
 			case <-t.C:
 			case <-ctx.Done():
@@ -70,11 +79,11 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 			t.Stop()
 			continue
 		}
-		if !js.Conn().IsConnected() || js.Conn().Stats().Reconnects != dial {
+		if !js.Conn().IsConnected() || js.Conn().Stats().Reconnects != noter.dial {
 			continue
 		}
 		began := time.Now()
-		if !l.send(ctx, js, lane, pending, held) {
+		if !l.send(ctx, js, lane, pending, held, noter) {
 			sleep(ctx, retryAfter)
 			continue
 		}
@@ -88,7 +97,7 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 }
 
 // send publishes what fits into one batch. false asks for a pause before the next try.
-func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.Lane, pending []*store.Outgoing, held map[string]time.Time) bool {
+func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.Lane, pending []*store.Outgoing, held map[string]time.Time, noter *noter) bool {
 	size := 0
 	for i, o := range pending {
 		size += len(o.Note) + len(o.Body)
@@ -103,7 +112,7 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 			for i := range seqs {
 				seqs[i] = last - uint64(len(pending)-1-i)
 			}
-			return l.published(ctx, lane, pending, seqs)
+			return noter.note(ctx, pending, seqs)
 		} else if ctx.Err() != nil {
 			return false
 		}
@@ -122,7 +131,7 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 			stored, seqs = append(stored, o), append(seqs, ack.Sequence)
 		}
 		if len(stored) == batchLeast || err != nil {
-			if !l.published(ctx, lane, stored, seqs) {
+			if !noter.note(ctx, stored, seqs) {
 				return false
 			}
 			stored, seqs = nil, nil
@@ -153,7 +162,7 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane schemas.La
 			return false
 		}
 	}
-	return l.published(ctx, lane, stored, seqs)
+	return noter.note(ctx, stored, seqs)
 }
 
 func (l *Link) message(o *store.Outgoing) *nats.Msg {
@@ -191,12 +200,12 @@ func (l *Link) one(ctx context.Context, js jetstream.JetStream, lane schemas.Lan
 }
 
 func (l *Link) published(ctx context.Context, lane schemas.Lane, sent []*store.Outgoing, seqs []uint64) bool {
-	if len(sent) == 0 {
-		return true
-	}
 	update := l.cfg.Store.Update
-	if lane == schemas.LaneUrgent {
+	switch lane {
+	case schemas.LaneUrgent:
 		update = l.cfg.Store.UpdateUrgent
+	case schemas.LaneReceipt:
+		update = l.cfg.Store.UpdateAhead
 	}
 	err := update(ctx, func(tx *store.Tx) error { return tx.Published(sent, seqs, l.cfg.Now()) })
 	if err != nil && ctx.Err() == nil {

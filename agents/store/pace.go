@@ -7,37 +7,50 @@ import (
 )
 
 const (
-	// pressedFor is how long after urgent work routine work keeps stepping back: urgent messages seldom come alone, and one
-	// that has just come is still on its way through sinks and receipts.
+	// pressedFor is how long after urgent work routine work keeps stepping back: urgent messages seldom come alone.
 	pressedFor = time.Second
-	// restFor is how much longer than it worked routine work rests while there is urgent traffic, and restMax the longest
-	// rest: it always goes on.
+	// quietFor is how long there must have been nothing urgent before routine work goes on: about as long as an urgent
+	// message needs from one update to its next, through a sink and its disk.
+	quietFor = 15 * time.Millisecond
+	// restFor is how many times longer than it worked routine work rests while there is urgent traffic.
 	restFor = 2
+	// restMax is the longest rest: however dense the urgent traffic is, routine work goes on.
 	restMax = 100 * time.Millisecond
 )
 
-// pace remembers when there was urgent work last.
+// pace remembers when there was urgent work last, in Unix nanoseconds.
 type pace struct{ last atomic.Int64 }
 
-func (p *pace) mark() { p.last.Store(time.Now().UnixNano()) }
+func (p *pace) since() time.Duration { return time.Duration(time.Now().UnixNano() - p.last.Load()) }
+
+// Press says that something urgent has come; UpdateUrgent says so too.
+func (s *Store) Press() { s.pace.last.Store(time.Now().UnixNano()) }
 
 // Pressed reports whether there was urgent work a moment ago. Routine work then goes in small pieces, so that what is urgent
 // finds a free core and a free disk soon.
-func (s *Store) Pressed() bool {
-	return time.Now().UnixNano()-s.pace.last.Load() < int64(pressedFor)
-}
+func (s *Store) Pressed() bool { return s.pace.since() < pressedFor }
 
 // Rest is called by routine work after each piece; took is how long that was. It returns at once when nothing urgent was
-// there for a moment, else after a rest in proportion, or when ctx ends. So routine work keeps a share of the machine
-// however dense the urgent traffic is.
+// there for a moment. Otherwise it waits in proportion, and until what is urgent seems to be through; never longer than a
+// tenth of a second, and not beyond ctx. So routine work keeps a share of the machine however dense the urgent traffic is.
 func (s *Store) Rest(ctx context.Context, took time.Duration) {
 	if !s.Pressed() {
 		return
 	}
-	t := time.NewTimer(min(restFor*took, restMax))
+	end := time.Now().Add(restMax)
+	for wait := min(restFor*took, restMax); wait > 0 && pause(ctx, wait); {
+		wait = min(quietFor-s.pace.since(), time.Until(end))
+	}
+}
+
+// pause is false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }

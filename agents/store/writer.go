@@ -69,7 +69,13 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 // routine update but the one that runs at this moment: it joins the transaction under way, which is then committed, or
 // makes the next one. At most one routine update is let in with it, and only when several groups had none.
 func (s *Store) UpdateUrgent(ctx context.Context, fn func(*Tx) error) error {
-	s.pace.mark()
+	s.Press()
+	return s.update(ctx, s.urgent, fn)
+}
+
+// UpdateAhead goes ahead of routine updates as UpdateUrgent does and does not make routine work step back. It is for
+// receipts: those of urgent messages travel among the others.
+func (s *Store) UpdateAhead(ctx context.Context, fn func(*Tx) error) error {
 	return s.update(ctx, s.urgent, fn)
 }
 
