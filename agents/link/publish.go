@@ -200,12 +200,9 @@ func (l *Link) one(ctx context.Context, js jetstream.JetStream, lane schemas.Lan
 }
 
 func (l *Link) published(ctx context.Context, lane schemas.Lane, sent []*store.Outgoing, seqs []uint64) bool {
-	update := l.cfg.Store.Update
-	switch lane {
-	case schemas.LaneUrgent:
+	update := l.cfg.Store.UpdateAhead // its receipt is on the way
+	if lane == schemas.LaneUrgent {
 		update = l.cfg.Store.UpdateUrgent
-	case schemas.LaneReceipt:
-		update = l.cfg.Store.UpdateAhead
 	}
 	err := update(ctx, func(tx *store.Tx) error { return tx.Published(sent, seqs, l.cfg.Now()) })
 	if err != nil && ctx.Err() == nil {

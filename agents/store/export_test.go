@@ -87,6 +87,7 @@ func (p *Picker) Add(name string, urgent bool) {
 
 // Next is the next update of the group that is being picked; false ends the group and begins another.
 func (p *Picker) Next() (string, bool) {
+	p.s.Press()
 	if j := p.g.next(); j != nil {
 		return p.names[j], true
 	}

@@ -183,6 +183,11 @@ func (tx *Tx) Published(sent []*Outgoing, seqs []uint64, at time.Time) error {
 			n, err = tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ?, outcome = ?, code = ?, note = ?, body = ?, wrapped = ?
 				WHERE id = ? AND state = 'pending'`, millis(at), int64(seqs[i]), string(o.Manifest.Outcome), o.Manifest.Code, o.Note, o.Body, o.Wrapped, id)
 		}
+		if err == nil && n == 0 {
+			// Its receipt was quicker than this note. Where it stands is known only here, and without it nobody looks for it in
+			// the ledger, or misses it when the broker has lost it.
+			n, err = tx.exec(`UPDATE outbox SET stream_seq = ? WHERE id = ? AND state = 'published' AND stream_seq IS NULL AND note = ?`, int64(seqs[i]), id, o.Note)
+		}
 		if err != nil {
 			return fmt.Errorf("mark published: %w", err)
 		}

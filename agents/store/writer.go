@@ -74,7 +74,8 @@ func (s *Store) UpdateUrgent(ctx context.Context, fn func(*Tx) error) error {
 }
 
 // UpdateAhead goes ahead of routine updates as UpdateUrgent does and does not make routine work step back. It is for
-// receipts: those of urgent messages travel among the others.
+// receipts, those of urgent messages travel among the others, and for what is noted of a message that has left: its receipt
+// is on the way. While there is no urgent traffic it shares its group with routine updates.
 func (s *Store) UpdateAhead(ctx context.Context, fn func(*Tx) error) error {
 	return s.update(ctx, s.urgent, fn)
 }
@@ -146,7 +147,7 @@ func (g *group) next() *job {
 		return j
 	default:
 	}
-	if g.urgent {
+	if g.urgent && s.Pressed() {
 		return nil
 	}
 	select {

@@ -85,6 +85,29 @@ func receiptOnlyFromTheRecipient(t *testing.T, p Place) {
 	}
 }
 
+// receiptBeforeTheNote: a receipt may be in the store before the note that its message was published. Where the message
+// stands at the broker is known all the same.
+func receiptBeforeTheNote(t *testing.T, p Place) {
+	s := open(t, p)
+	o := Referral(Them, nil)
+	Update(t, s, func(tx *store.Tx) error { return tx.AddOutgoing(o, Signer(t)) })
+	Update(t, s, func(tx *store.Tx) error {
+		r := envelope.Manifest{ID: schemas.NewMessageID(), ReplyTo: o.Manifest.ID, From: Them, To: Us, Kind: schemas.KindReceipt, Outcome: schemas.OutcomeDelivered, Sent: Now}
+		_, err := tx.AddReceipt(&r, []byte("n"), 1, Now)
+		return err
+	})
+	for range 2 { // the second is a repeat
+		Update(t, s, func(tx *store.Tx) error { return tx.Published([]*store.Outgoing{o}, []uint64{7}, Now) })
+	}
+	got, err := s.Outgoing(context.Background(), Us, o.Manifest.ID)
+	if err != nil || got.State != store.Published || got.StreamSeq != 7 || got.Receipt != schemas.OutcomeDelivered {
+		t.Errorf("%+v, %v: want it published at 7, and receipted", got, err)
+	}
+	if page, _, err := s.Unproved(context.Background(), store.TableOutbox, 0, 10); err != nil || len(page) != 1 || page[0].Seq != 7 {
+		t.Errorf("to be looked for in the ledger: %+v, %v", page, err)
+	}
+}
+
 func routedOnce(t *testing.T, p Place) {
 	s := open(t, p)
 	in := Incoming(schemas.LaneRoutine)

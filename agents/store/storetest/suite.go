@@ -40,6 +40,7 @@ func Store(t *testing.T, fresh func(t *testing.T) Place) {
 		{"two starters create once", twoStartersCreateOnce},
 		{"other versions are refused", otherVersionsAreRefused},
 		{"receipt only from the recipient", receiptOnlyFromTheRecipient},
+		{"receipt before the note that it left", receiptBeforeTheNote},
 		{"routed once, when all required sinks took it", routedOnce},
 		{"clock runs out once", clockRunsOutOnce},
 		{"gaps are seen and heal", gapsAreSeenAndHeal},
