@@ -204,6 +204,9 @@ func settle(tmp, path string) error {
 }
 
 func openExisting(cfg *Config) (*store.Store, error) {
+	if cfg.Store.Postgres != nil {
+		return OpenStore(cfg)
+	}
 	path := filepath.Join(cfg.Data, StoreFile)
 	if _, err := os.Stat(path); err != nil && cfg.Store.Postgres == nil {
 		return nil, &ConfigError{File: "data", Text: "there is no store in " + cfg.Data, Advice: "name the agent's configuration with --config; an agent that never ran has nothing to back up but its keys"}
@@ -214,6 +217,9 @@ func openExisting(cfg *Config) (*store.Store, error) {
 // elsewhere are the files that the configuration names and a backup does not hold.
 func (c *Config) elsewhere() []string {
 	out := []string{c.PassphraseFile, c.API.Cert, c.API.Key}
+	if c.Store.Postgres != nil {
+		out = append(out, c.Store.Postgres.URLFile)
+	}
 	for _, s := range c.Sinks {
 		if s.Webhook != nil {
 			out = append(out, s.Webhook.SecretFiles...)
@@ -228,6 +234,7 @@ func (c *Config) elsewhere() []string {
 type RestoreOptions struct {
 	From           vault.BackupFrom
 	KeysPassphrase []byte // of the keys in it; nil: they are not opened if they are under one
+	PostgresURL    string // file with the URL of an empty database for the store; "": a SQLite file in the folder
 }
 
 // Restored is what Restore made.
@@ -239,6 +246,9 @@ type Restored struct {
 }
 
 // RestoreBackup makes an agent's folder from a backup. dir must be empty or not be there; it appears as a whole or not at all.
+//
+// With o.PostgresURL the store's rows go into that database instead, which must hold none: it is also the way from one kind of
+// database to the other. A backup whose agent.yaml names PostgreSQL is restored only so, because the agent would look there.
 //
 // The store in it is marked: the agent numbers and sends nothing before it has asked the ledger what was sent since the
 // backup, and asks the broker for everything that still lies there.
@@ -270,10 +280,7 @@ func RestoreBackup(ctx context.Context, file, dir string, o RestoreOptions) (*Re
 	}
 	defer os.RemoveAll(tmp) // gone already when it got its name
 	out := &Restored{BackupHead: *head}
-	if err := out.unpack(ctx, r, tmp); err != nil {
-		return nil, err
-	}
-	if err := out.check(tmp, o); err != nil {
+	if err := out.unpack(ctx, r, tmp, o); err != nil {
 		return nil, err
 	}
 	// The last moment at which something can have come to be there.
@@ -286,11 +293,11 @@ func RestoreBackup(ctx context.Context, file, dir string, o RestoreOptions) (*Re
 	if err := syncFolder(filepath.Dir(dir)); err != nil {
 		return nil, err
 	}
-	out.Moved = moved(dir)
+	out.Moved = moved(dir, o)
 	return out, nil
 }
 
-func (out *Restored) unpack(ctx context.Context, r *backupReader, dir string) error {
+func (out *Restored) unpack(ctx context.Context, r *backupReader, dir string, o RestoreOptions) error {
 	for _, d := range []string{"keys", "data"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return fmt.Errorf("restore: %w", err)
@@ -315,7 +322,11 @@ func (out *Restored) unpack(ctx context.Context, r *backupReader, dir string) er
 		}
 		return nil
 	}, func() error {
-		st, err := store.Open(filepath.Join(dir, "data", StoreFile))
+		// Before the rows: a database outside the folder gets nothing from a backup that does not hold together.
+		if err := out.check(dir, o); err != nil {
+			return err
+		}
+		st, err := out.openStore(dir, o)
 		if err != nil {
 			return err
 		}
@@ -332,6 +343,23 @@ func (out *Restored) unpack(ctx context.Context, r *backupReader, dir string) er
 		}
 	}
 	return nil
+}
+
+// openStore opens where the rows go.
+func (out *Restored) openStore(dir string, o RestoreOptions) (*store.Store, error) {
+	if o.PostgresURL != "" {
+		to := &Config{Agency: out.Agency, Data: filepath.Join(dir, "data")}
+		to.Store.Postgres = &PostgresConfig{URLFile: o.PostgresURL}
+		return OpenStore(to)
+	}
+	cfg, err := LoadConfig(filepath.Join(dir, configFile))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Store.Postgres != nil {
+		return nil, &ConfigError{File: "backup", Text: "its agent.yaml keeps the store in PostgreSQL", Advice: "name a file with the URL of an empty database: --postgres-url-file"}
+	}
+	return store.Open(filepath.Join(dir, "data", StoreFile))
 }
 
 // check sees that what was unpacked belongs together.
@@ -365,7 +393,7 @@ func (out *Restored) check(dir string, o RestoreOptions) error {
 }
 
 // moved compares where the restored configuration looks with where things were put, and makes the folders of sinks inside dir.
-func moved(dir string) (out []string) {
+func moved(dir string, o RestoreOptions) (out []string) {
 	cfg, err := LoadConfig(filepath.Join(dir, configFile))
 	if err != nil {
 		return []string{err.Error()}
@@ -374,6 +402,9 @@ func moved(dir string) (out []string) {
 		if put := filepath.Join(dir, p.put); filepath.Clean(p.at) != put {
 			out = append(out, p.key+": "+p.at+" (it is in "+put+")")
 		}
+	}
+	if url, err := filepath.Abs(o.PostgresURL); o.PostgresURL != "" && (cfg.Store.Postgres == nil || err != nil || cfg.Store.Postgres.URLFile != url) {
+		out = append(out, "store.postgres.url_file: the store is in the database of "+o.PostgresURL)
 	}
 	for _, c := range cfg.Sinks {
 		if c.Folder == nil {

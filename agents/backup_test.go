@@ -15,6 +15,8 @@ import (
 	"filippo.io/age"
 
 	"waypost/agents"
+	"waypost/agents/store"
+	"waypost/agents/store/postgrestest"
 	"waypost/agents/vault"
 	"waypost/broker/audit"
 	"waypost/broker/brokertest"
@@ -335,5 +337,45 @@ func TestAgentRestoreRefuses(t *testing.T) {
 	}
 	if _, err := agents.MakeBackup(t.Context(), cfg, file, to, time.Now); err == nil || !strings.Contains(err.Error(), "is there already") || !bytes.Equal([]byte(read(t, file)), good) {
 		t.Errorf("written over a backup: %v", err)
+	}
+}
+
+// TestAgentRestoreIntoPostgres: from a file into a database and back, and never over what is there.
+func TestAgentRestoreIntoPostgres(t *testing.T) {
+	server := postgrestest.Start(t)
+	p := lone(t)
+	url, _ := server.Schema(t)
+	urlFile := filepath.Join(t.TempDir(), "url")
+	write(t, urlFile, url+"\n")
+	pass := vault.BackupTo{Passphrase: []byte(backupPass)}
+	from := vault.BackupFrom{Passphrase: []byte(backupPass)}
+	file, made := p.backup(t, pass)
+	dir := filepath.Join(t.TempDir(), "agent")
+	r, err := agents.RestoreBackup(t.Context(), file, dir, agents.RestoreOptions{From: from, PostgresURL: urlFile})
+	if err != nil || !r.Opened {
+		t.Fatal(r, err)
+	}
+	if len(r.Moved) != 1 || !strings.HasPrefix(r.Moved[0], "store.postgres.url_file: ") {
+		t.Errorf("not said that agent.yaml looks elsewhere: %v", r.Moved)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data", agents.StoreFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a SQLite file beside the database: %v", err)
+	}
+	other := filepath.Join(t.TempDir(), "other")
+	if _, err := agents.RestoreBackup(t.Context(), file, other, agents.RestoreOptions{From: from, PostgresURL: urlFile}); !errors.Is(err, store.ErrNotEmpty) {
+		t.Errorf("restored over rows: %v", err)
+	}
+	if _, err := os.Stat(other); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a folder without its store")
+	}
+	// The agent in PostgreSQL is backed up like any other; its backup does not go where the agent would not look.
+	m := &member{id: police, dir: dir, config: filepath.Join(dir, "agent.yaml"), clock: &clock{}}
+	write(t, m.config, read(t, m.config)+"store:\n  postgres: {url_file: "+urlFile+"}\n")
+	second, again := m.backup(t, pass)
+	if again.Rows["tokens"] != made.Rows["tokens"] || again.Rows["tokens"] != 1 || again.Rows["healings"] != 1 {
+		t.Errorf("rows %v, then %v", made.Rows, again.Rows)
+	}
+	if _, err := agents.RestoreBackup(t.Context(), second, other, agents.RestoreOptions{From: from}); err == nil || !strings.Contains(err.Error(), "keeps the store in PostgreSQL") {
+		t.Errorf("restored where the agent does not look: %v", err)
 	}
 }

@@ -35,6 +35,9 @@ func (a *Agent) recover(ctx context.Context) error {
 			return fmt.Errorf("recover from backup: %w", err)
 		}
 	}
+	if a.store.Recovering() { // the other agent of a pair has done it
+		return a.store.Recovered(ctx, "", a.now(), func(*store.Tx) error { return nil })
+	}
 	return nil
 }
 

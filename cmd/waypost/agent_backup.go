@@ -77,7 +77,7 @@ func newAgentBackupCommand() *cobra.Command {
 }
 
 func newAgentRestoreCommand() *cobra.Command {
-	var dir, passphrase, identity, keysPassphrase string
+	var dir, passphrase, identity, keysPassphrase, postgres string
 	cmd := &cobra.Command{
 		Use: "restore FILE", Short: "Make an agent's folder from a backup",
 		Long: "The folder must be empty or not exist; it appears as a whole or not at all. Make sure first that the agent it replaces does\n" +
@@ -88,7 +88,7 @@ func newAgentRestoreCommand() *cobra.Command {
 		Example: "  waypost agent restore /backup/agent-2026-03-01.age --identity-file offline.txt --dir agent",
 		Args:    exactArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var o agents.RestoreOptions
+			o := agents.RestoreOptions{PostgresURL: postgres}
 			var err error
 			switch {
 			case identity != "" && passphrase != "":
@@ -130,6 +130,7 @@ func newAgentRestoreCommand() *cobra.Command {
 	f.StringVar(&dir, "dir", "agent", "`folder` to make")
 	f.StringVar(&passphrase, "passphrase-file", "", "`file` with the passphrase of the backup")
 	f.StringVar(&identity, "identity-file", "", "`file` with the age identity that it is sealed to")
+	f.StringVar(&postgres, "postgres-url-file", "", "put the store into the empty PostgreSQL database whose URL is in this `file`")
 	f.StringVar(&keysPassphrase, "keys-passphrase-file", "", "`file` with the passphrase of the keys in it, to check them now")
 	return cmd
 }
