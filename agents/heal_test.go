@@ -1,6 +1,7 @@
 package agents_test
 
 import (
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -185,14 +186,12 @@ func TestUnannouncedRollback(t *testing.T) {
 	if _, err := b.Authority.RecordRestored(t.Context(), b.URL(), int64(restored.Records), int64(restored.Records), restored.Root); err != nil {
 		t.Fatal(err)
 	}
-	var l struct {
-		Size int64 `json:"records"`
-	}
-	for range 10 {
-		if code, _ := p.call(t, "GET", "/v1/ledger", nil, &l); code != http.StatusOK || l.Size != lost {
-			t.Fatalf("%d: goes on with %d, saw %d", code, l.Size, lost)
-		}
-	}
+	sum, found := verified(t, b, 6)
+	broken(t, found, ledger.FindRepeat, ledger.FindRestored)
+	eventually(t, "the agent has read the statement", func() bool {
+		return strings.Contains(p.log.String(), fmt.Sprintf("nothing in it explains why\" agency=%s known=%d records=%d", police, lost, sum.Records)) ||
+			strings.Contains(strings.Join(p.alarms(t), " "), "ledger-restored")
+	})
 	if got := strings.Join(p.alarms(t), " "); strings.Contains(got, "ledger-restored") {
 		t.Errorf("took it for explained: %s", got)
 	}

@@ -278,6 +278,7 @@ func (w *Witness) grown(ctx context.Context, ours, theirs *ledger.Checkpoint) (b
 		}
 		w.raise(ctx, alarm{code: code, key: textOf(ours), files: append(files("ours.checkpoint", ours, "theirs.checkpoint", theirs), proof...)})
 		w.parted = [2]string{ours.Text(), theirs.Text()}
+		w.Log.Debug("the ledger does not continue what this agent saw, and nothing in it explains why", "known", ours.Size, "records", theirs.Size)
 		return false, nil
 	}
 	if code == CodeShrank {
