@@ -65,6 +65,9 @@ type AgencyStatus struct {
 	Oldest map[schemas.Lane]time.Time `json:"oldest,omitempty"`
 }
 
+// answerWithin is how long one part of a status is waited for.
+const answerWithin = 4 * time.Second
+
 // Asking is a way to ask for a status.
 type Asking struct {
 	Conn   *nats.Conn // with the broker's rights
@@ -131,7 +134,10 @@ func (a *Asking) ReadStatus(ctx context.Context) (*Status, error) {
 	names := []string{StreamUrgent, StreamRoutine, StreamReceipt, "KV_" + Bucket, notary.StreamLedger, notary.StreamCheckpoints}
 	silent := 0
 	for _, name := range names {
-		s, err := js.Stream(ctx, name)
+		// A stream without a leader never answers; the others are still worth hearing.
+		ask, cancel := context.WithTimeout(ctx, answerWithin)
+		s, err := js.Stream(ask, name)
+		cancel()
 		if err != nil {
 			silent++
 			st.problem("stream %s does not answer: %v", name, err)
@@ -142,7 +148,9 @@ func (a *Asking) ReadStatus(ctx context.Context) (*Status, error) {
 	if silent == len(names) && len(st.Nodes) == 0 {
 		return nil, errors.New("read status: nothing answers")
 	}
-	if st.Ledger, err = notary.ReadState(ctx, js); err != nil {
+	ask, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	if st.Ledger, err = notary.ReadState(ask, js); err != nil {
 		st.problem("the ledger's state is not known: %v", err)
 	}
 	view, err := readDirectory(ctx, js, a.Root)

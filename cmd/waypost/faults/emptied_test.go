@@ -69,6 +69,8 @@ func (w *world) copies() {
 }
 
 func copied(ctx context.Context, urls string, bundle *network.Bundle) (bool, string) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // an answer can be lost with the node that was asked
+	defer cancel()
 	ask, closeAsk, err := broker.Connect(urls, "", bundle)
 	if err != nil {
 		return false, err.Error()
