@@ -97,7 +97,7 @@ func child(config string) int {
 // process is an agent in a process of its own, started again whenever it dies.
 type process struct {
 	m   *member
-	t   *testing.T
+	t   testing.TB
 	mu  sync.Mutex
 	cmd *exec.Cmd
 	url string

@@ -26,7 +26,7 @@ import (
 )
 
 // twins makes two agents of one agency on one PostgreSQL store, which share the folder of their sink.
-func twins(t *testing.T, b *brokertest.Broker, server *postgrestest.Server, id string) [2]*member {
+func twins(t testing.TB, b *brokertest.Broker, server *postgrestest.Server, id string) [2]*member {
 	t.Helper()
 	first := enrolled(t, b, id, "ngo", fmt.Sprintf("sinks:\n  - name: folder\n    folder: {dir: %q}\nroutes:\n  - sinks: [folder]\n", filepath.Join(t.TempDir(), "intake"))).watched(t)
 	if everywherePostgres == nil {
@@ -259,7 +259,8 @@ func TestPairKilledAnywhere(t *testing.T) {
 	end := time.Now().Add(*soak)
 	var to, from []string // accepted by police for the pair, and by the pair for police
 	var mu sync.Mutex
-	for round := 0; round < rounds || time.Now().Before(end); round++ {
+	round := 0
+	for ; round < rounds || time.Now().Before(end); round++ {
 		works, _ := active(t, two)
 		i := 0
 		if works == two[1] {
@@ -310,7 +311,9 @@ func TestPairKilledAnywhere(t *testing.T) {
 		}
 		if stop {
 			_ = procs[i].cmd.Process.Signal(syscall.SIGSTOP)
+			stopped := time.Now()
 			eventually(t, "the other takes over from one that is stopped", func() bool { return !two[1-i].standsBy(t) })
+			t.Logf("the other took over after %s", time.Since(stopped).Round(100*time.Millisecond))
 		} else {
 			time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
 			procs[i].kill()
@@ -357,7 +360,7 @@ func TestPairKilledAnywhere(t *testing.T) {
 			t.Errorf("%s: %d, gaps %v", m.id, code, st.Gaps)
 		}
 	}
-	t.Logf("%d rounds, %d messages to the pair, %d from it", rounds, len(to), len(from))
+	t.Logf("%d rounds, %d messages to the pair, %d from it", round, len(to), len(from))
 }
 
 // submitWithin returns the id of an accepted message, "" when nobody said in time that it was accepted: a stopped process
@@ -403,4 +406,46 @@ func accepts(t testing.TB, m *member, sent []string) int {
 		}
 		came, page.Before = came+len(rows), rows[len(rows)-1].N
 	}
+}
+
+// BenchmarkTakeover is the time from SIGKILL of the agent that works to the receipt of an urgent referral sent at that
+// moment: of a pair, where the other takes over, and of an agent alone that is started again at once.
+func BenchmarkTakeover(b *testing.B) {
+	run := func(b *testing.B, pair bool) {
+		broker := brokertest.Start(b)
+		p := enrolled(b, broker, police, "police", "")
+		var members []*member
+		if pair {
+			two := twins(b, broker, postgrestest.Start(b), ngo)
+			members = two[:]
+		} else {
+			members = []*member{enrolled(b, broker, ngo, "ngo", "")}
+		}
+		agreeAll(b, broker, police, ngo)
+		p.start(b)
+		p.ready(b)
+		procs := map[*member]*process{}
+		for _, m := range members {
+			procs[m] = &process{m: m, t: b}
+			procs[m].start("")
+			m.url = procs[m].url
+			b.Cleanup(procs[m].kill)
+		}
+		for b.Loop() {
+			b.StopTimer()
+			works := members[0]
+			if pair {
+				works, _ = active(b, [2]*member{members[0], members[1]})
+			}
+			p.waitState(b, p.mustSubmit(b, ngo, nil).ID, "delivered") // it is pinned
+			b.StartTimer()
+			procs[works].kill()
+			id := p.mustSubmit(b, ngo, nil).ID
+			procs[works].start("")
+			works.url = procs[works].url
+			p.waitState(b, id, "delivered")
+		}
+	}
+	b.Run("pair", func(b *testing.B) { run(b, true) })
+	b.Run("alone", func(b *testing.B) { run(b, false) })
 }

