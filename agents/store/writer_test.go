@@ -72,6 +72,26 @@ func TestUrgentIsPickedFirst(t *testing.T) {
 	})
 }
 
+// TestRoutineIsNotStopped: beside urgent updates without end a routine one has its turn after so many groups.
+func TestRoutineIsNotStopped(t *testing.T) {
+	p := store.NewPicker()
+	p.Add("routine", false)
+	groups := 0
+	for range 10_000 {
+		p.Add("urgent", true)
+		switch name, ok := p.Next(); {
+		case !ok:
+			groups++
+		case name == "routine":
+			if groups > store.PassMax {
+				t.Errorf("passed over by %d groups", groups)
+			}
+			return
+		}
+	}
+	t.Error("never picked")
+}
+
 // TestUrgentJoinsTheNextCommit: of a hundred and one updates that wait while a commit is under way, the urgent one, which
 // came last, is in the next one, and first in it.
 func TestUrgentJoinsTheNextCommit(t *testing.T) {
