@@ -76,6 +76,9 @@ func TestBrokerRestoreIsHealed(t *testing.T) {
 	// … collected, its receipt on the way …
 	before := send(n, h, 2)
 	delivered(n, before)
+	// One that has not looked at the ledger since the backup learns of the restore by its messages alone: it sends them again,
+	// but late and with an alarm.
+	h.caughtUp(t)
 	h.halt(t)
 	// … and not collected: the recipient is away.
 	away := send(p, h, 3)
