@@ -134,9 +134,7 @@ func TestWithdrawalReachesEveryHolder(t *testing.T) {
 	if c := p.consent(t, cert); len(c.Holders) != 2 || c.Standing != "valid" {
 		t.Fatalf("before: %+v", c)
 	}
-	if p.eventFiles(t, store.EventForwarded) != 1 {
-		t.Error("the police's system was not told of the forwarding")
-	}
+	eventually(t, "the police's system is told of the forwarding", func() bool { return p.eventFiles(t, store.EventForwarded) == 1 })
 
 	p.must(t, cert, "withdraw", "")
 	for _, m := range []*member{n, h} {

@@ -47,7 +47,7 @@ func TestLead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	short, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if _, err := two.TakeLead(short); !errors.Is(err, store.ErrInUse) {
 		t.Fatalf("a second lead: %v", err)
