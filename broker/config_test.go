@@ -132,6 +132,9 @@ func TestExample(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(dir, "health.token"), []byte(strings.Repeat("t", 32)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	full := strings.NewReplacer("\n#", "\n").Replace(string(text))
 	for name, s := range map[string]string{"as it is": string(text), "with everything": full, "cluster": string(cluster)} {
 		t.Run(name, func(t *testing.T) {
