@@ -205,7 +205,7 @@ func settle(tmp, path string) error {
 
 func openExisting(cfg *Config) (*store.Store, error) {
 	if cfg.Store.Postgres != nil {
-		return OpenStore(cfg)
+		return openStore(cfg, true)
 	}
 	path := filepath.Join(cfg.Data, StoreFile)
 	if _, err := os.Stat(path); err != nil && cfg.Store.Postgres == nil {

@@ -342,6 +342,7 @@ func TestAgentRestoreRefuses(t *testing.T) {
 
 // TestAgentRestoreIntoPostgres: from a file into a database and back, and never over what is there.
 func TestAgentRestoreIntoPostgres(t *testing.T) {
+	fileOnly(t)
 	server := postgrestest.Start(t)
 	p := lone(t)
 	url, _ := server.Schema(t)

@@ -51,6 +51,11 @@ type result struct {
 func (p *dispatcher) run(ctx context.Context, urgent bool) {
 	failures := 0
 	for ctx.Err() == nil {
+		if p.store.Recovering() {
+			// A restored store gives no receipt a number yet, so a hand-over could not be noted and would be made again and again.
+			pause(ctx, time.Second)
+			continue
+		}
 		due, err := p.store.DueDeliveries(ctx, p.sink.Name(), urgent, p.now(), dispatchMax)
 		if err != nil && ctx.Err() == nil {
 			p.log.Error("deliveries not readable", "sink", p.sink.Name(), "err", err)

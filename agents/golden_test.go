@@ -197,7 +197,7 @@ func TestGoldenFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken(t, found)
-	if sum.Root != g.Root && sum.Kinds[ledger.KindMail] != g.Mail {
+	if sum.Root != g.Root || sum.Kinds[ledger.KindMail] != g.Mail {
 		t.Errorf("the bundle holds %v under %s, want %d messages", sum.Kinds, sum.Root, g.Mail)
 	}
 	if m, err := broker.VerifyBackup(filepath.Join(dir, "broker-backup")); err != nil || m.Root != a.RootKey() {

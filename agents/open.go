@@ -28,8 +28,15 @@ type PostgresConfig struct {
 // storeWait bounds how long a database is waited for when it is opened.
 const storeWait = 15 * time.Second
 
-// OpenStore opens an agent's store beside the agent, which may be running.
-func OpenStore(cfg *Config) (*store.Store, error) {
+// postgresMark is the name, inside the data folder, of what says that the store in PostgreSQL was made: state that must exist is
+// never made anew in silence.
+const postgresMark = "store-is-in-postgres"
+
+// OpenStore opens an agent's store beside the agent, which may be running. One that there never was is made.
+func OpenStore(cfg *Config) (*store.Store, error) { return openStore(cfg, false) }
+
+// openStore also refuses, with existing, to make one.
+func openStore(cfg *Config, existing bool) (*store.Store, error) {
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
@@ -53,8 +60,15 @@ func OpenStore(cfg *Config) (*store.Store, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
 	defer cancel()
-	st, err := store.OpenPostgres(ctx, store.Postgres{URL: url, Agency: cfg.Agency})
+	mark := filepath.Join(cfg.Data, postgresMark)
+	if _, err := os.Stat(mark); err == nil {
+		existing = true
+	}
+	st, err := store.OpenPostgres(ctx, store.Postgres{URL: url, Agency: cfg.Agency, Existing: existing})
 	switch {
+	case errors.Is(err, store.ErrMissing):
+		return nil, &ConfigError{File: key, Text: "the database holds no store, and this agent has one",
+			Advice: "is it the right server, database and search_path? After a loss, restore a backup; only an agent that shall begin anew may do so, with an empty data folder"}
 	case errors.Is(err, store.ErrURL):
 		return nil, &ConfigError{File: key, Text: store.ErrURL.Error()}
 	case errors.Is(err, store.ErrInsecure):
@@ -63,6 +77,11 @@ func OpenStore(cfg *Config) (*store.Store, error) {
 		return nil, &ConfigError{File: key, Text: store.ErrForeign.Error(), Advice: "each agency has a database, or a schema, of its own"}
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("%w; is the server of %s running, and does it let this agent in?", err, key)
+	}
+	if err == nil {
+		if err = os.WriteFile(mark, nil, 0o600); err != nil {
+			return nil, errors.Join(fmt.Errorf("mark data folder: %w", err), st.Close())
+		}
 	}
 	return st, err
 }

@@ -21,6 +21,7 @@ import (
 	"waypost/agents"
 	"waypost/agents/store"
 	"waypost/agents/store/postgrestest"
+	"waypost/agents/vault"
 	"waypost/broker/brokertest"
 	"waypost/schemas/health/healthtest"
 )
@@ -448,4 +449,44 @@ func BenchmarkTakeover(b *testing.B) {
 	}
 	b.Run("pair", func(b *testing.B) { run(b, true) })
 	b.Run("alone", func(b *testing.B) { run(b, false) })
+}
+
+// TestEmptyDatabaseIsRefused: an agent that has a store in PostgreSQL does not begin anew in an empty database, which is the wrong
+// one, and a backup of what is not there is not called complete.
+func TestEmptyDatabaseIsRefused(t *testing.T) {
+	fileOnly(t)
+	server := postgrestest.Start(t)
+	p := lone(t)
+	p.onPostgres(t, server)
+	if err := os.RemoveAll(filepath.Join(p.dir, "data")); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := agents.LoadConfig(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what string, err error) {
+		t.Helper()
+		var c *agents.ConfigError
+		if !errors.As(err, &c) || c.File != "store.postgres.url_file" || c.Advice == "" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "agent.backup")
+	_, err = agents.MakeBackup(t.Context(), cfg, out, vault.BackupTo{Passphrase: []byte(backupPass)}, p.clock.now)
+	refused("a backup of an agent that never ran", err)
+	if _, err := os.Stat(out); err == nil {
+		t.Error("left a backup of nothing")
+	}
+	st, err := agents.OpenStore(cfg)
+	if err != nil {
+		t.Fatalf("the first time: %v", err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other, _ := server.Schema(t)
+	write(t, cfg.Store.Postgres.URLFile, other)
+	_, err = agents.OpenStore(cfg)
+	refused("another database, which is empty", err)
 }

@@ -106,6 +106,9 @@ func (l *Link) Run(ctx context.Context) error {
 	l.mu.Lock()
 	l.nc = nc
 	l.mu.Unlock()
+	l.settling.Lock()
+	l.settled, l.since = 0, time.Time{} // of a pair, the agent that leads again: what it was content with was another connection
+	l.settling.Unlock()
 
 	var wg sync.WaitGroup
 	wg.Add(1)
@@ -133,8 +136,8 @@ func (l *Link) begin(ctx context.Context) {
 	}
 }
 
-// settlePatience is how long a ledger that does not answer holds up what is to be sent over a new connection. After that it
-// goes: the worst that can follow is that a restored broker gets what it lost after what is new.
+// settlePatience is how long a ledger that does not answer is asked again before what is to be sent over a new connection goes
+// all the same (a question under way is waited for): the worst that can follow is that a restored broker gets what it lost after what is new.
 const settlePatience = time.Minute
 
 // isSettled reports whether things may be sent over the present connection.

@@ -26,6 +26,7 @@ const (
 	// large ones, the more so the slower the disk is.
 	gatherFor    = 3
 	gatherMost   = 200 * time.Millisecond
+	noteWithin   = 30 * time.Second
 	inProcess    = 10158 // a message of this id was taken by a leader before it was one no longer
 	refusedStore = 10077 // the stream refused to store: with our limits, the quota of a pair
 )
@@ -52,11 +53,12 @@ func (l *Link) publish(ctx context.Context, js jetstream.JetStream, lane schemas
 			}
 		}
 		// Before the outbox is read: what a restored broker lost is put back into it first.
+		dial := js.Conn().Stats().Reconnects // before it is asked about: a later connection is not settled by that
 		if !js.Conn().IsConnected() || !l.isSettled(ctx, js.Conn()) {
 			sleep(ctx, 200*time.Millisecond)
 			continue
 		}
-		noter.dial = js.Conn().Stats().Reconnects
+		noter.dial = dial
 		pending, err := l.cfg.Store.PendingOutgoing(ctx, lane, l.piece(lane, l.cfg.BatchMax)+len(noter.under), except)
 		if err != nil {
 			if ctx.Err() == nil {
@@ -204,6 +206,9 @@ func (l *Link) published(ctx context.Context, lane schemas.Lane, sent []*store.O
 	if lane == schemas.LaneUrgent {
 		update = l.cfg.Store.UpdateUrgent
 	}
+	// Also when the agent is being stopped: what has left is not to be sent a second time after the next start.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteWithin)
+	defer cancel()
 	err := update(ctx, func(tx *store.Tx) error { return tx.Published(sent, seqs, l.cfg.Now()) })
 	if err != nil && ctx.Err() == nil {
 		l.log.Error("published, but not noted; will publish again", "err", err)

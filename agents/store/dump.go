@@ -109,7 +109,12 @@ var ErrRow = errors.New("not a row of this store")
 // Load fills an empty store with the rows that next returns until io.EOF, as Dump gave them, and then runs also in the same
 // transaction. Either all of it is on disk when Load returns nil, or nothing is. ErrNotEmpty when something is in it already.
 func (s *Store) Load(ctx context.Context, next func() (table string, row []byte, err error), also func(*Tx) error) error {
+	entered := false
 	return s.Update(ctx, func(tx *Tx) error {
+		if entered { // the rows are read once: a second run would store none and call that a success
+			return errors.New("load store: the update was begun again; load into a new store")
+		}
+		entered = true
 		tables := map[string]*table{}
 		all := layout()
 		for i := range all {

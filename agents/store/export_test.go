@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // SetVersion writes user_version as another release would.
@@ -70,7 +71,7 @@ type Picker struct {
 
 // NewPicker has empty queues.
 func NewPicker() *Picker {
-	s := &Store{urgent: make(chan *job, 1<<15), jobs: make(chan *job, 1<<15), stop: make(chan struct{})}
+	s := &Store{pace: pace{base: time.Now()}, urgent: make(chan *job, 1<<15), jobs: make(chan *job, 1<<15), stop: make(chan struct{})}
 	return &Picker{s, &group{store: s}, map[*job]string{}}
 }
 

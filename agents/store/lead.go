@@ -59,7 +59,7 @@ func (s *Store) TakeLead(ctx context.Context) (*Lead, error) {
 		if err == nil && mine {
 			break
 		}
-		if err == nil && !pauseFor(ctx, tryEvery) {
+		if err == nil && !pause(ctx, tryEvery) {
 			err = ErrInUse
 		}
 		if err != nil {
@@ -89,7 +89,7 @@ func (s *Store) TakeLead(ctx context.Context) (*Lead, error) {
 // keep says every now and then that we are here, until that fails.
 func (l *Lead) keep(ctx context.Context) {
 	defer l.done.Done()
-	for pauseFor(ctx, lease/5) {
+	for pause(ctx, lease/5) {
 		ask, cancel := context.WithTimeout(ctx, lease/2)
 		_, err := l.conn.Exec(ask, `SELECT 1`)
 		cancel()
@@ -116,15 +116,4 @@ func hangUp(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
-}
-
-func pauseFor(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

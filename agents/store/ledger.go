@@ -146,9 +146,12 @@ func (tx *Tx) ForgetCheckpoints(size int64) error {
 	return err
 }
 
-// SendAgain puts a message that the broker lost back to what waits for it. What has no body any more cannot be sent: false.
+// SendAgain puts a message that the broker lost back to what waits for it. What has no body any more cannot be sent: false. Nor
+// can what its recipient has receipted and is stopped by now: whatever waits and is stopped may be taken back, and what has
+// arrived cannot be.
 func (tx *Tx) SendAgain(id string, lane schemas.Lane) (bool, error) {
-	n, err := tx.exec(`UPDATE outbox SET state = 'pending', stream_seq = NULL, recorded = NULL WHERE id = ? AND state = 'published' AND (body IS NOT NULL OR kind = 'receipt' OR outcome = 'void')`, id)
+	n, err := tx.exec(`UPDATE outbox SET state = 'pending', stream_seq = NULL, recorded = NULL WHERE id = ? AND state = 'published' AND (body IS NOT NULL OR kind = 'receipt' OR outcome = 'void')
+		AND (stopped IS NULL OR receipt = '')`, id)
 	if err == nil && n > 0 {
 		tx.touch(outboxTopic(lane))
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -18,13 +19,25 @@ const (
 	restMax = 100 * time.Millisecond
 )
 
-// pace remembers when there was urgent work last, in Unix nanoseconds.
-type pace struct{ last atomic.Int64 }
+// pace remembers when there was urgent work last, by a clock that nobody sets: were it put back an hour, routine work would step
+// back for an hour.
+type pace struct {
+	base time.Time    // when the store was opened
+	last atomic.Int64 // nanoseconds after base; 0: never
+}
 
-func (p *pace) since() time.Duration { return time.Duration(time.Now().UnixNano() - p.last.Load()) }
+func (p *pace) since() time.Duration {
+	last := p.last.Load()
+	if last == 0 {
+		return math.MaxInt64
+	}
+	return time.Since(p.base) - time.Duration(last)
+}
+
+func (p *pace) press() { p.last.Store(max(int64(time.Since(p.base)), 1)) }
 
 // Press says that something urgent has come; UpdateUrgent says so too.
-func (s *Store) Press() { s.pace.last.Store(time.Now().UnixNano()) }
+func (s *Store) Press() { s.pace.press() }
 
 // Pressed reports whether there was urgent work a moment ago. Routine work then goes in small pieces, so that what is urgent
 // finds a free core and a free disk soon.

@@ -19,6 +19,9 @@ import (
 type Postgres struct {
 	URL    string // postgres://user:password@host/database?sslmode=verify-full; a secret
 	Agency string // a database is one agency's; another's is refused
+	// Existing refuses a database without a store, instead of making one: it would be the wrong database, and its numbers would
+	// begin at one again.
+	Existing bool
 }
 
 // OpenPostgres opens or creates a store in PostgreSQL 14 or newer, in the first schema of the role's search_path. Several
@@ -57,6 +60,9 @@ func (p Postgres) prepare(ctx context.Context, db *sql.DB) error {
 	var there bool
 	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'store')`).Scan(&there); err != nil {
 		return fmt.Errorf("open store: %w", classify(err))
+	}
+	if !there && p.Existing {
+		return fmt.Errorf("open store: %w", ErrMissing)
 	}
 	if !there {
 		if _, err := tx.ExecContext(ctx, postgresSchema()); err != nil {

@@ -49,6 +49,8 @@ var (
 	ErrInsecure = errors.New("the connection to PostgreSQL crosses a network without a verified certificate; set sslmode=verify-full")
 	ErrServer   = errors.New("the PostgreSQL server is not fit to keep a store")
 	ErrForeign  = errors.New("the store is another agency's")
+	// ErrMissing: the database holds no store, and there must be one.
+	ErrMissing = errors.New("the database holds no store")
 	// ErrStandby: another agent of the pair works on the store; nothing was stored.
 	ErrStandby = errors.New("this agent stands by; another one works on the store")
 	// ErrNotShared: a SQLite store is one agent's alone.
@@ -92,7 +94,7 @@ type Store struct {
 
 // begun starts the writer of an open database.
 func begun(e engine, write, read *sql.DB) (*Store, error) {
-	s := &Store{engine: e, write: &database{write, e}, read: &database{read, e}, urgent: make(chan *job, 256), jobs: make(chan *job, 256),
+	s := &Store{engine: e, pace: pace{base: time.Now()}, write: &database{write, e}, read: &database{read, e}, urgent: make(chan *job, 256), jobs: make(chan *job, 256),
 		stop: make(chan struct{}), ended: make(chan struct{}), wake: map[Topic][]chan struct{}{}}
 	for _, t := range topics {
 		s.wake[t] = []chan struct{}{make(chan struct{}, 1)}

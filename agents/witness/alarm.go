@@ -92,17 +92,26 @@ type alarm struct {
 // alarmsMax bounds the evidence of one code, so that a broker cannot fill the disk with it.
 const alarmsMax = 100
 
+// folder is where the evidence of an alarm is kept. over: it was told, or so many of its kind were that it will not be.
+func (w *Witness) folder(a alarm) (dir string, over bool) {
+	sum := sha256.Sum256([]byte(a.key + "\n" + a.message))
+	dir = filepath.Join(w.Evidence, a.code+"-"+hex.EncodeToString(sum[:6]))
+	if _, err := os.Stat(filepath.Join(dir, toldFile)); err == nil {
+		return dir, true
+	}
+	have, _ := filepath.Glob(filepath.Join(w.Evidence, a.code+"-*"))
+	return dir, len(have) >= alarmsMax
+}
+
+const toldFile = "told"
+
 // raise keeps the evidence, then tells the agency's systems, once. A crash between the two is made good in the next round.
 func (w *Witness) raise(ctx context.Context, a alarm) {
-	sum := sha256.Sum256([]byte(a.key + "\n" + a.message))
-	dir := filepath.Join(w.Evidence, a.code+"-"+hex.EncodeToString(sum[:6]))
-	told := filepath.Join(dir, "told")
-	if _, err := os.Stat(told); err == nil {
+	dir, over := w.folder(a)
+	if over {
 		return
 	}
-	if have, _ := filepath.Glob(filepath.Join(w.Evidence, a.code+"-*")); len(have) >= alarmsMax {
-		return
-	}
+	told := filepath.Join(dir, toldFile)
 	level := slog.LevelError
 	if a.event != "" {
 		level = slog.LevelWarn

@@ -93,23 +93,27 @@ func (w *Witness) about(c *ledger.Checkpoint, u store.Unproved, in ledger.Inclus
 }
 
 // missing deals with a message that does not stand where it was put. A restore since then explains it; otherwise it is an
-// alarm. Either way what we sent is sent again: whatever the reason, the broker is to have it, and recipients recognise it.
+// alarm. Either way what we sent is sent again: whatever the reason, the broker is to have it, and recipients recognise it. With
+// an alarm once only: a ledger that is merely slow, or a broker that drops it again, must not be answered with ever more of it.
 func (w *Witness) missing(ctx context.Context, c *ledger.Checkpoint, u store.Unproved, in ledger.Inclusion, code string) error {
 	excused := w.excused(ctx, c, u.At)
-	if !excused {
-		w.raise(ctx, w.about(c, u, in, code))
+	a := w.about(c, u, in, code)
+	if _, over := w.folder(a); over && !excused {
+		return nil
 	}
-	return w.Store.Update(ctx, func(tx *store.Tx) error {
-		if excused {
-			_, err := giveUp(tx, u)
-			return err
+	err := w.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		switch {
+		case excused:
+			_, err = giveUp(tx, u)
+		case u.Table == store.TableOutbox:
+			_, err = tx.SendAgain(u.ID, u.Lane)
 		}
-		if u.Table != store.TableOutbox {
-			return nil
-		}
-		_, err := tx.SendAgain(u.ID, u.Lane)
 		return err
 	})
+	if err == nil && !excused {
+		w.raise(ctx, a)
+	}
+	return err
 }
 
 // holds reports whether the ledger is proved to hold a message as we have it, and raises an alarm when it cannot.

@@ -8,6 +8,7 @@ import (
 	"waypost/agents/store"
 	"waypost/schemas"
 	"waypost/schemas/consent"
+	"waypost/schemas/envelope"
 )
 
 // numbersLeaveInOrder: what follows a message whose consent was withdrawn waits until that is taken back, in its pair and lane
@@ -58,4 +59,52 @@ func numbersLeaveInOrder(t *testing.T, p Place) {
 	}
 	update(func(tx *store.Tx) error { _, err := tx.TakeBack(unsent[0], "consent-withdrawn", sign); return err })
 	leave(unsent[0].Manifest.ID, behind, elsewhere)
+}
+
+// arrivedIsNotTakenBack: the broker went back to a backup and lost what its recipient has receipted, and whose consent was
+// withdrawn since. It is not put back to what waits: there it would be taken back, and with it the evidence of what was sent.
+func arrivedIsNotTakenBack(t *testing.T, p Place) {
+	ctx := context.Background()
+	s, sign := open(t, p), Signer(t)
+	cert := Stormy(t, s, sign, 11) // two of ours
+	rows, err := s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, nil)
+	if err != nil || len(rows) != 2 {
+		t.Fatal(len(rows), err)
+	}
+	arrived, lost := rows[0].Manifest, rows[1].Manifest
+	again := map[string]bool{}
+	err = s.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.Published(rows, []uint64{7, 8}, Now); err != nil {
+			return err
+		}
+		receipt := envelope.Manifest{ID: schemas.NewMessageID(), Thread: arrived.Thread, ReplyTo: arrived.ID, From: Them, To: Us, Kind: schemas.KindReceipt,
+			Lane: schemas.LaneReceipt, Seq: 1, Sent: Now, Outcome: schemas.OutcomeDelivered}
+		if _, err := tx.AddReceipt(&receipt, []byte("n"), 3, Now); err != nil {
+			return err
+		}
+		withdrawn := &consent.Statement{ID: schemas.NewThreadID(), Act: consent.ActWithdrawn, Certificate: cert, Issuer: Them, By: Them, At: Now}
+		if _, err := tx.AddStatement(withdrawn, "text", Us, Now); err != nil {
+			return err
+		}
+		if _, err := tx.StopUnder(cert, Now); err != nil {
+			return err
+		}
+		for _, m := range []envelope.Manifest{arrived, lost} {
+			if again[m.ID], err = tx.SendAgain(m.ID, m.Lane); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || again[arrived.ID] || !again[lost.ID] {
+		t.Errorf("sent again: the one that arrived %v, the one that did not %v, %v", again[arrived.ID], again[lost.ID], err)
+	}
+	unsent, _, err := s.LeftOver(ctx, Us, 10)
+	if err != nil || len(unsent) != 1 || unsent[0].Manifest.ID != lost.ID {
+		t.Errorf("to be taken back: %d, %v", len(unsent), err)
+	}
+	o, err := s.Outgoing(ctx, Us, arrived.ID)
+	if err != nil || len(o.Body) == 0 || o.Manifest.Void() {
+		t.Errorf("what arrived: %d bytes, void %v, %v", len(o.Body), o.Manifest.Void(), err)
+	}
 }

@@ -49,6 +49,7 @@ func Store(t *testing.T, fresh func(t *testing.T) Place) {
 		{"withdrawal storm", withdrawalStorm},
 		{"taken back while leaving", takenBackWhileLeaving},
 		{"numbers leave in order", numbersLeaveInOrder},
+		{"what arrived is not taken back", arrivedIsNotTakenBack},
 		{"gauges", gauges},
 		{"probe", probe},
 		{"every statement", everyStatement},
