@@ -52,15 +52,25 @@ func TestPinned(t *testing.T) {
 		t.Cleanup(func() { iter.Stop(); <-ended })
 		return nc
 	}
+	next := func() string {
+		t.Helper()
+		select {
+		case who := <-got:
+			return who
+		case <-ctx.Done():
+			t.Fatalf("mail %d went to nobody", sent)
+			return ""
+		}
+	}
 	wait("first")
 	send()
-	if who := <-got; who != "first" {
+	if who := next(); who != "first" {
 		t.Fatal(who)
 	}
 	second := wait("second")
 	for range 5 {
 		send()
-		if who := <-got; who != "first" {
+		if who := next(); who != "first" {
 			t.Fatalf("mail %d went to the %s", sent, who)
 		}
 	}
@@ -69,7 +79,7 @@ func TestPinned(t *testing.T) {
 	}
 	for range 5 {
 		send()
-		if who := <-got; who != "second" {
+		if who := next(); who != "second" {
 			t.Fatalf("mail %d went to the %s after the second said that it works", sent, who)
 		}
 	}
