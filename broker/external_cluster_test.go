@@ -125,7 +125,9 @@ func TestExternalCluster(t *testing.T) {
 func until(ctx context.Context, t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for !f() {
-		if ctx.Err() != nil {
+		select {
+		case <-time.After(20 * time.Millisecond): // to look without a pause takes the processor from what is waited for
+		case <-ctx.Done():
 			t.Fatalf("not in time: %s", what)
 		}
 	}

@@ -138,7 +138,8 @@ func (b *Broker) state(ctx, running context.Context) health.State {
 	return health.State{Code: code, Sentence: notReady[code]}
 }
 
-// answers: the stream of urgent messages is one that somebody leads.
+// answers: the stream of urgent messages is one that somebody leads. A node that was cut off from all others can believe for a
+// while that it leads, and says so.
 func (a *Asking) answers(ctx context.Context) bool {
 	js, err := jetstream.New(a.Conn)
 	if err != nil {
