@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -88,13 +85,6 @@ func (p *dispatcher) wait(ctx context.Context, urgent bool) {
 	}
 }
 
-// handOver is one delivery and what a sink gets for it.
-type handOver struct {
-	d   *store.Delivery
-	doc *route.Delivery
-	err error // why there is no document
-}
-
 // work hands over what is due and notes it; false when the sink failed in a way that will hit the next one too.
 func (p *dispatcher) work(ctx context.Context, due []*store.Delivery, urgent bool) bool {
 	var results []result
@@ -127,76 +117,6 @@ func (p *dispatcher) work(ctx context.Context, due []*store.Delivery, urgent boo
 		}
 	}
 	return p.note(results, urgent)
-}
-
-// prepare opens what is to be handed over, over the cores, and then leaves out what is no longer due: since the list was read
-// a survivor may have withdrawn.
-func (p *dispatcher) prepare(ctx context.Context, due []*store.Delivery) []handOver {
-	all := make([]handOver, len(due))
-	var wg sync.WaitGroup
-	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for i, d := range due {
-		limit <- struct{}{}
-		wg.Add(1)
-		go func() {
-			defer func() { <-limit; wg.Done() }()
-			doc, err := p.document(ctx, d)
-			all[i] = handOver{d, doc, err}
-		}()
-	}
-	wg.Wait()
-	still, err := p.store.StillDue(ctx, due)
-	if err != nil {
-		p.log.Error("deliveries not readable", "sink", p.sink.Name(), "err", err)
-		return nil // they stay due
-	}
-	return slices.DeleteFunc(all, func(h handOver) bool { return !still[h.d.N] })
-}
-
-// handOver gives the sink what was prepared, in order, and says what became of each. It ends at the first that failed in a way
-// that will hit the next one too (false), or when ctx ends: that is not the sink's fault, and what is left stays due.
-func (p *dispatcher) handOver(ctx context.Context, all []handOver) (results []result, well bool) {
-	for len(all) > 0 {
-		var docs []*route.Delivery
-		for _, h := range all {
-			if h.err != nil {
-				break
-			}
-			docs = append(docs, h.doc)
-		}
-		taken, err := 0, all[0].err
-		if len(docs) > 0 {
-			taken, err = p.deliver(ctx, docs)
-		}
-		when := p.now()
-		for _, h := range all[:taken] {
-			results = append(results, result{h.d, nil, when})
-		}
-		all = all[taken:]
-		if err == nil {
-			continue
-		}
-		if ctx.Err() != nil {
-			return results, true
-		}
-		results = append(results, result{all[0].d, err, when})
-		all = all[1:]
-		if stop := (*route.Permanent)(nil); !errors.As(err, &stop) {
-			return results, false
-		}
-	}
-	return results, true
-}
-
-// deliver hands over a batch to a sink that takes batches, and to another the first of it.
-func (p *dispatcher) deliver(ctx context.Context, docs []*route.Delivery) (taken int, err error) {
-	if batch, ok := p.sink.(route.BatchSink); ok {
-		return batch.DeliverAll(ctx, docs)
-	}
-	if err := p.sink.Deliver(ctx, docs[0]); err != nil {
-		return 0, err
-	}
-	return 1, nil
 }
 
 // note writes results down in one transaction. It goes on when ctx has ended: what a sink has taken must be remembered.

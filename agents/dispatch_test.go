@@ -3,7 +3,9 @@ package agents
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"waypost/agents/route"
 	"waypost/agents/store"
 	"waypost/schemas"
+	"waypost/schemas/envelope"
 )
 
 // counting is a sink that takes everything.
@@ -70,4 +73,111 @@ func TestRestoredHandsNothingOver(t *testing.T) {
 			t.Errorf("handed over %d times once it had, want 1", sink.taken)
 		}
 	})
+}
+
+// while is a folder sink during whose writing something else happens.
+type while struct {
+	route.BatchSink
+	written func()
+}
+
+func (w *while) DeliverAll(ctx context.Context, ds []*route.Delivery, release route.Release) (int, error) {
+	return w.BatchSink.DeliverAll(ctx, ds, func(show func(may func(i int) bool)) error {
+		w.written()
+		return release(show)
+	})
+}
+
+// TestWithdrawnWhileWritten: a withdrawal that is answered while a batch lies on disk without its names keeps back what is under
+// the consent; what is under another goes on, and only that is noted.
+func TestWithdrawnWhileWritten(t *testing.T) {
+	s, err := store.Open(filepath.Join(t.TempDir(), StoreFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	dir := filepath.Join(t.TempDir(), "intake")
+	folder, err := route.NewFolder(route.FolderConfig{Name: "intake", Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, stays := schemas.NewThreadID(), schemas.NewThreadID()
+	now, under := time.Now(), map[string]string{}
+	err = s.Update(t.Context(), func(tx *store.Tx) error {
+		for i := range 40 {
+			cert := ended
+			if i%4 == 0 {
+				cert = stays
+			}
+			m := envelope.Manifest{ID: schemas.NewMessageID(), Thread: schemas.NewThreadID(), From: "northshire-police", To: "harbour-ngo", Kind: schemas.KindReferral, Schema: "referral.v1",
+				Lane: schemas.LaneRoutine, Seq: uint64(i + 1), Sent: now, Basis: envelope.ConsentPrefix + cert}
+			under[m.ID] = cert
+			if err := tx.AddIncoming(&store.Incoming{Manifest: m, Note: []byte("n"), Body: []byte("b"), Wrapped: []byte("w"), Received: now, StreamSeq: uint64(i + 1)}); err != nil {
+				return err
+			}
+			if err := tx.AddDelivery(&store.Delivery{Source: store.FromInbox, Ref: m.ID, Sink: "intake", Required: true, Due: now}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	due, err := s.DueDeliveries(t.Context(), "intake", false, now, dispatchMax)
+	if err != nil || len(due) != 40 {
+		t.Fatalf("%d due, %v", len(due), err)
+	}
+	var all []handOver
+	for _, d := range due {
+		all = append(all, handOver{d: d, doc: &route.Delivery{ID: d.Ref, Data: []byte("{}")}})
+	}
+	sink := &while{folder.(route.BatchSink), func() {
+		err := s.Update(t.Context(), func(tx *store.Tx) error { _, err := tx.StopUnder(ended, now); return err })
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	p := &dispatcher{agency: "harbour-ngo", sink: sink, store: s, now: time.Now, log: slog.New(slog.DiscardHandler)}
+	results, well := p.handOver(t.Context(), all)
+	if len(results) != 10 || !well {
+		t.Errorf("%d results, well %v, want 10", len(results), well)
+	}
+	for _, r := range results {
+		if r.err != nil || under[r.d.Ref] != stays {
+			t.Errorf("%s noted, withdrawn %v, %v", r.d.Ref, under[r.d.Ref] == ended, r.err)
+		}
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 10 {
+		t.Errorf("%d files, want 10, %v", len(files), err)
+	}
+	for _, f := range files {
+		if under[strings.TrimSuffix(f.Name(), ".json")] != stays {
+			t.Errorf("%s appeared after the withdrawal was answered", f.Name())
+		}
+	}
+}
+
+// TestUnreleasedStaysDue: when the store cannot say what is still due, nothing is shown, and it is not the sink's fault.
+func TestUnreleasedStaysDue(t *testing.T) {
+	s, err := store.Open(filepath.Join(t.TempDir(), StoreFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "intake")
+	folder, err := route.NewFolder(route.FolderConfig{Name: "intake", Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &while{folder.(route.BatchSink), func() { s.Close() }}
+	p := &dispatcher{agency: "harbour-ngo", sink: sink, store: s, now: time.Now, log: slog.New(slog.DiscardHandler)}
+	d := &store.Delivery{N: 1, Source: store.FromInbox, Ref: schemas.NewMessageID(), Sink: "intake"}
+	results, well := p.handOver(t.Context(), []handOver{{d: d, doc: &route.Delivery{ID: d.Ref, Data: []byte("{}")}}})
+	if len(results) != 0 || well {
+		t.Errorf("%d results, well %v", len(results), well)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("%d files, %v", len(files), err)
+	}
 }

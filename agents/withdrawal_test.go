@@ -92,23 +92,40 @@ func (m *member) in(t testing.TB, id string) item {
 // eventFiles counts the event files of a type in the folder sink.
 func (m *member) eventFiles(t testing.TB, event string) (n int) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(m.dir, "systems", "intake", "*.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var doc struct {
-			Event string `json:"event"`
-		}
-		if json.Unmarshal(text, &doc) == nil && doc.Event == event {
+	for id := range m.files(t) {
+		if m.sunk(t, id).Event == event {
 			n++
 		}
 	}
 	return n
+}
+
+// referralFiles lists the referrals in the folder sink.
+func (m *member) referralFiles(t testing.TB) map[string]bool {
+	t.Helper()
+	files := m.files(t) // all at one moment
+	for id := range files {
+		if d := m.sunk(t, id); d.Event != "" || d.Kind != "referral" {
+			delete(files, id)
+		}
+	}
+	return files
+}
+
+type sunk struct {
+	Event string `json:"event"`
+	Kind  string `json:"kind"`
+}
+
+// sunk is what lies in the folder sink under an id; events have a kind only if they are about a message.
+func (m *member) sunk(t testing.TB, id string) (doc sunk) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.dir, "systems", "intake", id+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = json.Unmarshal(text, &doc)
+	return doc
 }
 
 // referredOn sends a referral from the police to the NGO and on to the housing provider, and returns both messages and the
@@ -574,5 +591,37 @@ func TestWithdrawalStorm(t *testing.T) {
 		if it.State == "rejected" && it.ReceiptCode != "consent-withdrawn" {
 			t.Errorf("refused for %s", it.ReceiptCode)
 		}
+	}
+}
+
+// TestNothingAppearsAfterStopped: however many documents a sink is taking at this moment, what has not appeared when the
+// withdrawal is answered does not appear.
+func TestNothingAppearsAfterStopped(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	p, n := pair(t, b, "")
+	sent := p.mustSubmit(t, ngo, nil)
+	p.waitState(t, sent.ID, "delivered")
+	cert := n.in(t, sent.ID).Certificates[0]
+	for round := range 3 {
+		n.halt(t)
+		for range 200 {
+			p.mustSubmit(t, ngo, func(doc map[string]any) { delete(doc, "consent"); doc["certificates"] = []string{cert} })
+		}
+		had := len(n.files(t))
+		n.start(t)
+		eventually(t, "the first appear", func() bool { return len(n.files(t)) > had })
+		n.must(t, cert, "withdraw", "") // the survivor told the NGO, which did not take the consent: it asks, and stops at once
+		there := n.referralFiles(t)
+		eventually(t, "the event behind them", func() bool { return n.eventFiles(t, store.EventStopRequested) == round+1 })
+		p.standing(t, cert, "stopped")
+		for id := range n.referralFiles(t) {
+			if !there[id] {
+				t.Errorf("referral %s appeared after the withdrawal was answered", id)
+			}
+		}
+		p.must(t, cert, "stands", "")
+		n.standing(t, cert, "valid")
+		eventually(t, "everything goes on", func() bool { return len(n.referralFiles(t)) == 200*(round+1)+1 })
 	}
 }

@@ -49,14 +49,29 @@ type Sink interface {
 	Deliver(ctx context.Context, d *Delivery) error
 }
 
-// BatchSink is a Sink that takes several deliveries for less than it costs to take them one by one.
+// BatchSink is a Sink that takes several deliveries for less than it costs to take them one by one, and that can hold each of
+// them back until the last moment.
 //
 // DeliverAll takes them in their order. It returns how many of them, from the first on, the system has durably, and what became
 // of the one after those, as Deliver would; nil when none is left. Those behind it come again, and must then leave the
 // system as one call would have.
+//
+// Until it calls release the system sees nothing of a delivery, and after that nothing new of any. One that was held back counts
+// as taken, and nothing of it stays.
 type BatchSink interface {
 	Sink
-	DeliverAll(ctx context.Context, ds []*Delivery) (taken int, err error)
+	DeliverAll(ctx context.Context, ds []*Delivery, release Release) (taken int, err error)
+}
+
+// Release is called by a BatchSink at most once in a call, when what takes time is done. It calls show, which lets the system see
+// the deliveries and asks of each, by its place in the batch and just before, whether it may: somebody may have withdrawn a
+// consent. A withdrawal waits for show, so it is short: no syncing. With an error nothing may be shown, and DeliverAll returns it.
+type Release func(show func(may func(i int) bool)) error
+
+// ReleaseAll holds nothing back.
+func ReleaseAll(show func(may func(i int) bool)) error {
+	show(func(int) bool { return true })
+	return nil
 }
 
 // Permanent: trying this delivery again cannot help.

@@ -58,16 +58,17 @@ func (f *folder) Name() string { return f.name }
 func FileName(d *Delivery) string { return d.ID + ".json" }
 
 func (f *folder) Deliver(ctx context.Context, d *Delivery) error {
-	_, err := f.DeliverAll(ctx, []*Delivery{d})
+	_, err := f.DeliverAll(ctx, []*Delivery{d}, ReleaseAll)
 	return err
 }
 
 // syncsMax are the files that are synced at once: the file system's journal commits them together.
 const syncsMax = 16
 
-// DeliverAll writes and syncs the files side by side, gives them their names one after the other, and syncs the folder once.
-// A file that could not be written ends it: those behind it get no name, so that a thread's messages appear in order.
-func (f *folder) DeliverAll(ctx context.Context, ds []*Delivery) (int, error) {
+// DeliverAll writes and syncs the files side by side, gives them their names one after the other once they are released, and
+// syncs the folder once. A file that could not be written ends it: those behind it get no name, so that a thread's messages
+// appear in order.
+func (f *folder) DeliverAll(ctx context.Context, ds []*Delivery, release Release) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -84,29 +85,41 @@ func (f *folder) DeliverAll(ctx context.Context, ds []*Delivery) (int, error) {
 		}()
 	}
 	wg.Wait()
-	named := 0
-	for named < len(ds) && errs[named] == nil {
-		if err := os.Rename(written[named], filepath.Join(f.dir, FileName(ds[named]))); err != nil {
-			errs[named] = fmt.Errorf("write into folder: %w", reasonOf(err))
-			break
+	taken, named := 0, 0
+	name := func(may func(int) bool) {
+		for ; taken < len(ds) && errs[taken] == nil; taken++ {
+			if !may(taken) {
+				continue
+			}
+			if err := os.Rename(written[taken], filepath.Join(f.dir, FileName(ds[taken]))); err != nil {
+				errs[taken] = fmt.Errorf("write into folder: %w", reasonOf(err))
+				return
+			}
+			written[taken] = ""
+			named++
 		}
-		written[named] = ""
-		named++
 	}
-	for _, name := range written {
-		if name != "" {
-			os.Remove(name)
+	var held error
+	if len(ds) > 0 && errs[0] == nil {
+		held = release(name)
+	}
+	for _, w := range written {
+		if w != "" {
+			os.Remove(w)
 		}
+	}
+	if held != nil {
+		return 0, held
 	}
 	if named > 0 {
 		if err := syncDir(f.dir); err != nil {
 			return 0, err // the names may be gone after a power cut; they come again
 		}
 	}
-	if named == len(ds) {
-		return named, nil
+	if taken == len(ds) {
+		return taken, nil
 	}
-	return named, errs[named]
+	return taken, errs[taken]
 }
 
 // write puts a delivery on disk under a name that nobody looks for.

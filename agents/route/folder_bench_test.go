@@ -35,7 +35,7 @@ func BenchmarkFolder(b *testing.B) {
 	})
 	b.Run("batch", func(b *testing.B) {
 		for b.Loop() {
-			if n, err := sink.(route.BatchSink).DeliverAll(context.Background(), ds); n != many || err != nil {
+			if n, err := sink.(route.BatchSink).DeliverAll(context.Background(), ds, route.ReleaseAll); n != many || err != nil {
 				b.Fatal(n, err)
 			}
 		}

@@ -93,7 +93,8 @@ func TestConformance(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return s, func(t *testing.T) map[string]string { return read(t, dir) }
+			t.Cleanup(func() { read(t, dir) }) // nothing is left behind
+			return s, func(t *testing.T) map[string]string { return seen(t, dir) }
 		})
 	})
 	t.Run("webhook", func(t *testing.T) {
@@ -102,6 +103,24 @@ func TestConformance(t *testing.T) {
 			return s, func(*testing.T) map[string]string { r.mu.Lock(); defer r.mu.Unlock(); return r.taken }
 		})
 	})
+}
+
+// seen is what whoever picks files up from a folder sink sees.
+func seen(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	files, err := filepath.Glob(filepath.Join(dir, "[^.]*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[strings.TrimSuffix(filepath.Base(f), ".json")] = string(text)
+	}
+	return out
 }
 
 // read lists a folder sink by delivery id; anything that is not a whole delivery is an error.

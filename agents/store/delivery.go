@@ -101,8 +101,8 @@ func (s *Store) NextDue(ctx context.Context, sink string, urgent bool) (*time.Ti
 	return optMoment(at), nil
 }
 
-// StillDue tells which of some hand-overs, in the order of their numbers, still wait: between listing and handing over, a
-// survivor may have withdrawn.
+// StillDue tells which hand-overs of one list of DueDeliveries still wait: between listing and handing over, a survivor may have
+// withdrawn. Where that must not be so again a moment later, see Release.
 func (s *Store) StillDue(ctx context.Context, due []*Delivery) (map[int64]bool, error) {
 	out := map[int64]bool{}
 	if len(due) == 0 {
@@ -113,7 +113,7 @@ func (s *Store) StillDue(ctx context.Context, due []*Delivery) (map[int64]bool, 
 		err := r.Scan(&n)
 		out[n] = true
 		return err
-	}, `SELECT n FROM deliveries WHERE n BETWEEN ? AND ? AND state = 'pending'`, due[0].N, due[len(due)-1].N)
+	}, `SELECT n FROM deliveries WHERE state = 'pending' AND sink = ? AND urgent = ? AND n BETWEEN ? AND ?`, due[0].Sink, due[0].Urgent, due[0].N, due[len(due)-1].N)
 	if err != nil {
 		return nil, fmt.Errorf("read deliveries: %w", err)
 	}

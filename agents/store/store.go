@@ -80,6 +80,7 @@ type Store struct {
 	jobs   chan *job
 	passed int // groups in a row without the routine jobs that wait; the writer's own
 	pace   pace
+	gate   gate
 	fence  atomic.Int64 // number of the Lead under which updates happen; 0: none is needed; standing: none happens
 
 	held, forgot atomic.Bool // see Tx

@@ -27,10 +27,12 @@ var stoppable = `basis = ? AND ` + notControl
 // many messages of the inbox and the outbox it found. Repeating it changes nothing.
 func (tx *Tx) StopUnder(certificate string, at time.Time) (int64, error) {
 	basis := envelope.ConsentPrefix + certificate
-	if _, err := tx.exec(`UPDATE deliveries SET state = 'stopped' WHERE state IN ('pending','dead') AND source = 'inbox'
-		AND ref IN (SELECT id FROM inbox WHERE `+stoppable+`)`, basis); err != nil {
+	waiting, err := tx.exec(`UPDATE deliveries SET state = 'stopped' WHERE state IN ('pending','dead') AND source = 'inbox'
+		AND ref IN (SELECT id FROM inbox WHERE `+stoppable+`)`, basis)
+	if err != nil {
 		return 0, fmt.Errorf("stop deliveries: %w", err)
 	}
+	tx.stops = tx.stops || waiting > 0
 	in, err := tx.exec(`UPDATE inbox SET stopped = ? WHERE stopped IS NULL AND `+stoppable, millis(at), basis)
 	if err != nil {
 		return 0, fmt.Errorf("stop inbox: %w", err)
@@ -63,10 +65,12 @@ func (tx *Tx) ReleaseUnder(certificate string, at time.Time) error {
 
 // StopMessage stops one message that came after everything else under its certificate was stopped.
 func (tx *Tx) StopMessage(id string, at time.Time) error {
-	if _, err := tx.exec(`UPDATE deliveries SET state = 'stopped' WHERE source = 'inbox' AND ref = ? AND state = 'pending'`, id); err != nil {
+	waiting, err := tx.exec(`UPDATE deliveries SET state = 'stopped' WHERE source = 'inbox' AND ref = ? AND state = 'pending'`, id)
+	if err != nil {
 		return fmt.Errorf("stop delivery: %w", err)
 	}
-	_, err := tx.exec(`UPDATE inbox SET stopped = ? WHERE id = ?`, millis(at), id)
+	tx.stops = tx.stops || waiting > 0
+	_, err = tx.exec(`UPDATE inbox SET stopped = ? WHERE id = ?`, millis(at), id)
 	return err
 }
 

@@ -36,6 +36,7 @@ type Tx struct {
 	ctx     context.Context
 	tx      *transaction
 	touched map[Topic]bool
+	stops   bool // it keeps hand-overs back that were due
 	held    bool // no number is given: the store was restored, see Healing
 	forgot  bool // some receipts that stand are not in the outbox
 }
@@ -227,7 +228,7 @@ func (s *Store) transact(first *job, more func() *job, touched map[Topic]bool) (
 	if own := s.fence.Load(); own != 0 && own != sqlTx.lead {
 		return []*job{first}, false, ErrStandby // the other one took over while we were stopped or cut off
 	}
-	wrote := false
+	wrote, stops := false, false
 	for j := first; j != nil; j = another(more) {
 		group = append(group, j)
 		if j.err = j.ctx.Err(); j.err != nil {
@@ -255,7 +256,7 @@ func (s *Store) transact(first *job, more func() *job, touched map[Topic]bool) (
 			}
 		}
 		if j.err == nil {
-			wrote = true
+			wrote, stops = true, stops || tx.stops
 			for t := range tx.touched {
 				touched[t] = true
 			}
@@ -269,13 +270,22 @@ func (s *Store) transact(first *job, more func() *job, touched map[Topic]bool) (
 			return group, false, err
 		}
 	}
-	if stored, err := s.engine.commit(ctx, sqlTx); err != nil {
+	if stored, err := s.committed(ctx, sqlTx, stops); err != nil {
 		return group, stored, fmt.Errorf("commit: %w", classify(err))
 	}
 	if s.AfterCommit != nil {
 		return group, true, s.AfterCommit()
 	}
 	return group, true, nil
+}
+
+// committed commits; what stops hand-overs, while none of them is being shown to a system.
+func (s *Store) committed(ctx context.Context, tx *transaction, stops bool) (stored bool, err error) {
+	if stops {
+		s.gate.close()
+		defer s.gate.open()
+	}
+	return s.engine.commit(ctx, tx)
 }
 
 func another(more func() *job) *job {

@@ -13,7 +13,7 @@ import (
 	"waypost/agents/route"
 )
 
-// Taken is what a system has, by delivery id.
+// Taken is what a system has, by delivery id; it may be asked while a hand-over is under way.
 type Taken func(t *testing.T) map[string]string
 
 // Delivery is one for tests; content makes repeats of an id differ.
@@ -106,7 +106,7 @@ func batch(t *testing.T, fresh func(t *testing.T) (route.Sink, Taken)) {
 	t.Run("all of it", func(t *testing.T) {
 		s, taken := fresh(t)
 		for range 2 { // a repeat leaves one of each
-			if n, err := s.(route.BatchSink).DeliverAll(ctx, some(0, 40)); n != 40 || err != nil {
+			if n, err := s.(route.BatchSink).DeliverAll(ctx, some(0, 40), route.ReleaseAll); n != 40 || err != nil {
 				t.Fatalf("%d taken, %v", n, err)
 			}
 		}
@@ -118,7 +118,7 @@ func batch(t *testing.T, fresh func(t *testing.T) (route.Sink, Taken)) {
 	t.Run("up to the first that fails", func(t *testing.T) {
 		s, taken := fresh(t)
 		bad := append(some(0, 7), Delivery("../x", "y"))
-		n, err := s.(route.BatchSink).DeliverAll(ctx, append(bad, some(8, 20)...))
+		n, err := s.(route.BatchSink).DeliverAll(ctx, append(bad, some(8, 20)...), route.ReleaseAll)
 		var stop *route.Permanent
 		if n != 7 || !errors.As(err, &stop) {
 			t.Fatalf("%d taken, %v, want 7 and a *Permanent", n, err)
@@ -129,13 +129,56 @@ func batch(t *testing.T, fresh func(t *testing.T) (route.Sink, Taken)) {
 	})
 	t.Run("nothing, and cancelled", func(t *testing.T) {
 		s, taken := fresh(t)
-		if n, err := s.(route.BatchSink).DeliverAll(ctx, nil); n != 0 || err != nil {
+		if n, err := s.(route.BatchSink).DeliverAll(ctx, nil, route.ReleaseAll); n != 0 || err != nil {
 			t.Errorf("%d taken, %v", n, err)
 		}
 		done, cancel := context.WithCancel(ctx)
 		cancel()
-		if n, err := s.(route.BatchSink).DeliverAll(done, some(0, 3)); n != 0 || err == nil || len(taken(t)) != 0 {
+		if n, err := s.(route.BatchSink).DeliverAll(done, some(0, 3), route.ReleaseAll); n != 0 || err == nil || len(taken(t)) != 0 {
 			t.Errorf("%d taken, %v", n, err)
+		}
+	})
+	t.Run("seen only when released", func(t *testing.T) {
+		s, taken := fresh(t)
+		calls := 0
+		n, err := s.(route.BatchSink).DeliverAll(ctx, some(0, 20), func(show func(may func(i int) bool)) error {
+			calls++
+			if got := taken(t); len(got) != 0 {
+				t.Errorf("the system has %d before it may", len(got))
+			}
+			show(func(i int) bool { return i%3 != 0 })
+			if got := taken(t); len(got) != 13 {
+				t.Errorf("the system has %d when a withdrawal may go on, want 13: what comes later comes after it", len(got))
+			}
+			return nil
+		})
+		if n != 20 || err != nil || calls != 1 {
+			t.Fatalf("%d taken in %d calls, %v", n, calls, err)
+		}
+		got := taken(t)
+		for i := range 20 {
+			if _, there := got[fmt.Sprintf("id-%d", i)]; there != (i%3 != 0) {
+				t.Errorf("%d is there: %v", i, there)
+			}
+		}
+	})
+	t.Run("held back, and then one that fails", func(t *testing.T) {
+		s, taken := fresh(t)
+		n, err := s.(route.BatchSink).DeliverAll(ctx, append(some(0, 2), Delivery("../x", "y")), func(show func(may func(i int) bool)) error {
+			show(func(int) bool { return false })
+			return nil
+		})
+		var stop *route.Permanent
+		if n != 2 || !errors.As(err, &stop) || len(taken(t)) != 0 {
+			t.Errorf("%d taken, %v, the system has %d", n, err, len(taken(t)))
+		}
+	})
+	t.Run("not released", func(t *testing.T) {
+		s, taken := fresh(t)
+		why := errors.New("not now")
+		n, err := s.(route.BatchSink).DeliverAll(ctx, some(0, 5), func(func(func(int) bool)) error { return why })
+		if n != 0 || !errors.Is(err, why) || len(taken(t)) != 0 {
+			t.Errorf("%d taken, %v, the system has %d", n, err, len(taken(t)))
 		}
 	})
 }

@@ -273,8 +273,11 @@ func (w *teller) handOver() {
 		first, err := tx.MarkRouted(messageID(6), Now)
 		w.tell("Tx.MarkRouted", first, err)
 	})
-	still, err := w.s.StillDue(w.ctx, all)
-	w.tell("Store.StillDue", still, err)
+	for _, d := range all {
+		still, err := w.s.StillDue(w.ctx, []*store.Delivery{d})
+		w.tell("Store.StillDue", still, err)
+		w.tell("Store.Release", w.s.Release(w.ctx, []*store.Delivery{d}, func(still func(int64) bool) { w.tell("still", still(d.N), still(d.N+1)) }))
+	}
 	dead, err := w.s.DeadDeliveries(w.ctx, 10)
 	w.tell("Store.DeadDeliveries", len(dead), err)
 	sinks, err := w.s.PendingSinks(w.ctx)

@@ -47,6 +47,7 @@ func Store(t *testing.T, fresh func(t *testing.T) Place) {
 		{"tokens and keys", tokensAndKeys},
 		{"hostile words are not found", hostileWords},
 		{"withdrawal storm", withdrawalStorm},
+		{"stopped before it was released", stoppedBeforeReleased},
 		{"taken back while leaving", takenBackWhileLeaving},
 		{"numbers leave in order", numbersLeaveInOrder},
 		{"what arrived is not taken back", arrivedIsNotTakenBack},

@@ -170,6 +170,44 @@ func withdrawalStorm(t *testing.T, p Place) {
 	}
 }
 
+// stoppedBeforeReleased: what a withdrawal stopped after it was listed is not released, what another basis carries is.
+func stoppedBeforeReleased(t *testing.T, p Place) {
+	ctx := context.Background()
+	s, sign := open(t, p), Signer(t)
+	first, second := Stormy(t, s, sign, 5), Stormy(t, s, sign, 5)
+	due, err := s.DueDeliveries(ctx, "intake", true, Now, 20)
+	if err != nil || len(due) != 10 {
+		t.Fatalf("%d due, %v", len(due), err)
+	}
+	released := func() (n int) {
+		t.Helper()
+		if err := s.Release(ctx, due, func(still func(int64) bool) {
+			for _, d := range due {
+				if still(d.N) {
+					n++
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := released(); n != 10 {
+		t.Errorf("%d may be shown, want all 10", n)
+	}
+	for i, cert := range []string{first, second} {
+		Update(t, s, func(tx *store.Tx) error { _, err := tx.StopUnder(cert, Now); return err })
+		if n, want := released(), 5-5*i; n != want {
+			t.Errorf("%d may be shown, want %d", n, want)
+		}
+	}
+	ended, end := context.WithCancel(ctx)
+	end()
+	if err := s.Release(ended, due, func(func(int64) bool) { t.Error("shown") }); err == nil {
+		t.Error("no error")
+	}
+}
+
 // takenBackWhileLeaving: what the broker took while we took it back has left, and the outbox says so.
 func takenBackWhileLeaving(t *testing.T, p Place) {
 	ctx := context.Background()
