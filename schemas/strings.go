@@ -39,11 +39,11 @@ var stringRules = compiled([]stringRule{
 	{name: RuleProse, check: isProse, hint: "write plain text, without control, direction-override or hidden characters"},
 	{name: RuleDate, check: isDate, pattern: datePattern, format: "date", hint: "write a date as YYYY-MM-DD"},
 	{name: "partial_date", pattern: `^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$`, hint: "write YYYY, YYYY-MM or YYYY-MM-DD"},
-	{name: "agency", pattern: agencyIDPattern, hint: "use the agency's id: lower-case letters, digits and hyphens"},
-	{name: "message_id", pattern: messageIDPattern, hint: "use a UUIDv7 in lower case"},
-	{name: "thread_id", pattern: threadIDPattern, hint: "use a random UUID (version 4) in lower case"},
+	{name: "agency", check: ValidAgencyID, pattern: agencyIDPattern, hint: "use the agency's id: lower-case letters, digits and hyphens"},
+	{name: "message_id", check: ValidMessageID, pattern: messageIDPattern, hint: "use a UUIDv7 in lower case"},
+	{name: "thread_id", check: ValidThreadID, pattern: threadIDPattern, hint: "use a random UUID (version 4) in lower case"},
 	{name: "pseudonym", pattern: `^[A-Za-z0-9][A-Za-z0-9_-]{2,62}[A-Za-z0-9]$`, hint: "make up an id of letters, digits and hyphens; do not derive it from the person's data"},
-	{name: "reason_code", pattern: `^[a-z][a-z0-9-]{0,63}$`, hint: "use a reason code: lower-case letters, digits and hyphens"},
+	{name: "reason_code", check: ValidCode, pattern: codePattern, hint: "use a reason code: lower-case letters, digits and hyphens"},
 	{name: "phone", pattern: `^\+?[0-9(][0-9 ()./-]{1,28}[0-9]$`, hint: "write the number with digits, spaces, brackets or hyphens, best with +country code"},
 	{name: "email_address", maxLen: 254, pattern: `^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}$`, hint: "write an e-mail address such as name@example.org"},
 	{name: "language", maxLen: 35, pattern: `^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*$`, hint: "use a BCP 47 language tag such as en, vi or ku-Latn"},
@@ -76,6 +76,17 @@ func isText(s string, prose bool) bool {
 	visible := false
 	joinable := false
 	for _, r := range s {
+		if r < utf8.RuneSelf { // most text; the tables below say the same
+			switch {
+			case r == ' ', prose && (r == '\n' || r == '\t'):
+			case r < ' ', r == 0x7f:
+				return false
+			default:
+				visible = true
+			}
+			joinable = false
+			continue
+		}
 		switch {
 		case prose && (r == '\n' || r == '\t'):
 			joinable = false

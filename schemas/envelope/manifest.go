@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"regexp"
 	"strings"
 	"time"
 
@@ -38,13 +37,6 @@ type Manifest struct {
 	Body      string          `json:"body,omitzero"`       // sha256:<hex> of the ciphertext
 	Size      int             `json:"size,omitzero"`       // its length
 }
-
-var (
-	kindSyntax = regexp.MustCompile(`^[a-z][a-z0-9-]{1,38}$`)
-	codeSyntax = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
-	version    = regexp.MustCompile(`^[1-9][0-9]{0,3}$`)
-	bodyDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-)
 
 // ConsentPrefix begins a basis that points at a consent certificate.
 const ConsentPrefix = "consent:"
@@ -100,9 +92,9 @@ func (m *Manifest) checkIDs() *Error {
 func (m *Manifest) checkKind() *Error {
 	v, ok := strings.CutPrefix(m.Schema, string(m.Kind)+".v")
 	switch {
-	case !kindSyntax.MatchString(string(m.Kind)):
+	case !validKind(string(m.Kind)):
 		return malformed("/kind", "syntax")
-	case !ok || !version.MatchString(v):
+	case !ok || !validVersion(v):
 		return malformed("/schema", "kind_and_version")
 	}
 	switch m.Lane {
@@ -153,14 +145,14 @@ func (m *Manifest) checkBasis() *Error {
 		if !schemas.ValidThreadID(id) {
 			return malformed("/basis", "certificate_id")
 		}
-	case !codeSyntax.MatchString(m.Basis), m.Basis == string(schemas.BasisConsent):
+	case !schemas.ValidCode(m.Basis), m.Basis == string(schemas.BasisConsent):
 		return malformed("/basis", "syntax")
 	}
 	return nil
 }
 
 func (m *Manifest) checkOutcome() *Error {
-	if m.Code != "" && !codeSyntax.MatchString(m.Code) {
+	if m.Code != "" && !schemas.ValidCode(m.Code) {
 		return malformed("/code", "syntax")
 	}
 	if m.Kind != schemas.KindReceipt {
@@ -206,7 +198,7 @@ func (m *Manifest) checkBody() *Error {
 	switch {
 	case m.Body == "":
 		return malformed("/body", "required")
-	case !bodyDigest.MatchString(m.Body):
+	case !validDigest(m.Body):
 		return malformed("/body", "digest")
 	case m.Size < 1:
 		return malformed("/size", "range")
