@@ -13,7 +13,7 @@ import (
 type member struct {
 	name  string // "" for an embedded struct, whose members are the parent's
 	field reflect.StructField
-	deep  bool // there are structs of ours in it
+	ruled bool // there are rules across members in it
 }
 
 // jsonName returns the member name of a field, "" for an embedded struct, and false when it has none.
@@ -60,10 +60,26 @@ func listMembers(t reflect.Type) (list []member) {
 			}
 			continue
 		}
-		inner := elemOf(f.Type)
-		list = append(list, member{name: name, field: f, deep: inner.Kind() == reflect.Struct && !isTime(inner)})
+		list = append(list, member{name: name, field: f, ruled: ruled(elemOf(f.Type), nil)})
 	}
 	return list
+}
+
+// ruled reports whether a struct type, or one in it, has rules across members. outer are the types that it is a part of.
+func ruled(t reflect.Type, outer []reflect.Type) bool {
+	if t.Kind() != reflect.Struct || isTime(t) || slices.Contains(outer, t) {
+		return false
+	}
+	p := reflect.PointerTo(t)
+	if p.Implements(reflect.TypeFor[ruler]()) || p.Implements(reflect.TypeFor[rulerAt]()) {
+		return true
+	}
+	for i := range t.NumField() {
+		if ruled(elemOf(t.Field(i).Type), append(outer, t)) {
+			return true
+		}
+	}
+	return false
 }
 
 func fieldNamed(t reflect.Type, name string) (reflect.Type, bool) {

@@ -38,9 +38,9 @@ func (s *SafeContact) Rules() (problems []Problem) {
 
 // Rules checks the order of dates.
 func (e *Exploitation) Rules() (problems []Problem) {
-	for name, date := range map[string]PartialDate{"from": e.From, "until": e.Until} {
+	for i, date := range []PartialDate{e.From, e.Until} {
 		if len(date) == len(time.DateOnly) && !isDate(string(date)) {
-			problems = append(problems, Problem{"/" + name, RuleContradiction, "there is no such day"})
+			problems = append(problems, Problem{[]string{"/from", "/until"}[i], RuleContradiction, "there is no such day"})
 		}
 	}
 	if e.From != "" && e.Until != "" && before(string(e.Until), string(e.From)) {

@@ -81,9 +81,9 @@ func (r *Referral) RulesAt(now time.Time) (problems []Problem) {
 func (b *LawfulBasis) Rules() (problems []Problem) {
 	if b.Basis == BasisConsent {
 		const hint = "leave it out: consent is the basis and nothing is overridden"
-		for _, name := range overrideMembers {
-			if isSet(b, name) {
-				problems = append(problems, Problem{"/" + name, RuleForbidden, hint})
+		for i, given := range []string{string(b.Reason), b.Justification, b.AuthorisedBy} {
+			if given != "" {
+				problems = append(problems, Problem{"/" + overrideMembers[i], RuleForbidden, hint})
 			}
 		}
 		return problems

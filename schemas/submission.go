@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"reflect"
+	"sync"
 	"time"
 )
 
@@ -65,20 +66,27 @@ func payloadMembers() (out []submissionMember) {
 func (s *Submission) Payload() Payload {
 	v := reflect.ValueOf(s).Elem()
 	var found Payload
-	for m := range members(v.Type()) {
-		f := v.FieldByIndex(m.field.Index)
-		if f.Kind() != reflect.Pointer || f.IsNil() {
-			continue
-		}
-		if p, ok := f.Interface().(Payload); ok {
+	for _, i := range payloadFields() {
+		if f := v.Field(i); !f.IsNil() {
 			if found != nil {
 				return nil
 			}
-			found = p
+			found = f.Interface().(Payload)
 		}
 	}
 	return found
 }
+
+// payloadFields are the fields of a submission that hold a message.
+var payloadFields = sync.OnceValue(func() (out []int) {
+	t := reflect.TypeFor[Submission]()
+	for i := range t.NumField() {
+		if t.Field(i).Type.Implements(reflect.TypeFor[Payload]()) {
+			out = append(out, i)
+		}
+	}
+	return out
+})
 
 // Rules checks that the submission is one message and brings the consent that it relies on.
 func (s *Submission) Rules() (problems []Problem) {

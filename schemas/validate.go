@@ -29,14 +29,17 @@ func ValidateAt(v any, now time.Time) error {
 	if !value.IsValid() || elemOf(value.Type()).Kind() != reflect.Struct || value.Kind() == reflect.Pointer && value.IsNil() {
 		return invalid([]Problem{{Rule: RuleRequired, Hint: "give a document"}})
 	}
-	problems := validateTags(v)
+	var problems []Problem
+	if direct := reflect.Indirect(value); direct.Kind() != reflect.Struct || !tagsHold(direct) {
+		problems = validateTags(v)
+	}
 	if value.Kind() != reflect.Pointer {
 		// Rules have pointer receivers, so they are found on an addressable copy only.
 		p := reflect.New(value.Type())
 		p.Elem().Set(value)
 		value = p
 	}
-	problems = append(problems, rulesOf(value, "", now)...)
+	problems = append(problems, rulesOf(value, now)...)
 	return invalid(problems)
 }
 
@@ -160,21 +163,21 @@ func hintOf(f validator.FieldError) string {
 	return "see the schema"
 }
 
-// rulesOf calls the rules of v and of every struct below it. v is addressable or a pointer.
-func rulesOf(v reflect.Value, path string, now time.Time) []Problem {
+// rulesOf calls the rules of v and of every struct below it, and returns the problems with their paths from v. v is addressable
+// or a pointer.
+func rulesOf(v reflect.Value, now time.Time) (problems []Problem) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
 			return nil
 		}
-		return rulesOf(v.Elem(), path, now)
+		return rulesOf(v.Elem(), now)
 	case reflect.Slice:
-		var problems []Problem
-		if k := elemOf(v.Type()).Kind(); k != reflect.Struct {
+		if elemOf(v.Type()).Kind() != reflect.Struct {
 			return nil
 		}
 		for i := range v.Len() {
-			problems = append(problems, rulesOf(v.Index(i), path+"/"+strconv.Itoa(i), now)...)
+			problems = appendBelow(problems, strconv.Itoa(i), rulesOf(v.Index(i), now))
 		}
 		return problems
 	case reflect.Struct:
@@ -184,31 +187,35 @@ func rulesOf(v reflect.Value, path string, now time.Time) []Problem {
 	if isTime(v.Type()) {
 		return nil
 	}
-	var problems []Problem
 	if v.CanAddr() {
-		var own []Problem
-		if r, ok := v.Addr().Interface().(ruler); ok {
-			own = append(own, r.Rules()...)
+		self := v.Addr().Interface()
+		if r, ok := self.(ruler); ok {
+			problems = append(problems, r.Rules()...)
 		}
-		if r, ok := v.Addr().Interface().(rulerAt); ok {
-			own = append(own, r.RulesAt(now)...)
-		}
-		for _, p := range own {
-			p.Path = path + p.Path
-			problems = append(problems, p)
+		if r, ok := self.(rulerAt); ok {
+			problems = append(problems, r.RulesAt(now)...)
 		}
 	}
 	list := memberList(v.Type())
 	for i := range list {
 		m := &list[i]
-		if !m.deep {
+		if !m.ruled {
 			continue
 		}
 		field, err := v.FieldByIndexErr(m.field.Index)
 		if err != nil {
 			continue // inside an embedded nil pointer
 		}
-		problems = append(problems, rulesOf(field, path+"/"+m.name, now)...)
+		problems = appendBelow(problems, m.name, rulesOf(field, now))
+	}
+	return problems
+}
+
+// appendBelow adds the problems of a member. Only what is wrong gets a path.
+func appendBelow(problems []Problem, member string, below []Problem) []Problem {
+	for _, p := range below {
+		p.Path = "/" + member + p.Path
+		problems = append(problems, p)
 	}
 	return problems
 }

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"os"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -21,6 +22,22 @@ func BenchmarkValidate(b *testing.B) {
 		for b.Loop() {
 			if err := ValidateAt(r, time.Unix(1_800_000_000, 0)); err != nil {
 				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("tags", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if !tagsHold(reflect.ValueOf(r).Elem()) {
+				b.Fatal("asks the validator")
+			}
+		}
+	})
+	b.Run("tags by the validator", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if len(validateTags(r)) > 0 {
+				b.Fatal("problems")
 			}
 		}
 	})

@@ -18,6 +18,10 @@ var byHand = []struct {
 	{"message_id", ValidMessageID, regexp.MustCompile(messageIDPattern), []string{"01890a5d-ac96-774b-bcce-b302099a8057", NewMessageID()}},
 	{"thread_id", ValidThreadID, regexp.MustCompile(threadIDPattern), []string{"f47ac10b-58cc-4372-a567-0e02b2c3d479", NewThreadID()}},
 	{"code", ValidCode, regexp.MustCompile(codePattern), []string{"x", "consent-missing", "a-", "z9", strings.Repeat("z", 64)}},
+	{"pseudonym", validPseudonym, regexp.MustCompile(pseudonymPattern), []string{"aB_9", "NS-3H8P-2W", strings.Repeat("Z", 64)}},
+	{"phone", validPhone, regexp.MustCompile(phonePattern), []string{"112", "+44 1632 960101", "(01632) 960-961", "+(0)./1", "+" + strings.Repeat("1", 30)}},
+	{"email_address", validEmail, regexp.MustCompile(emailPattern), []string{"a@b.cd", "test.person.b@example.org", "%+'-._@-.x-y.Zz", strings.Repeat("a", 64) + "@x." + strings.Repeat("y", 24)}},
+	{"language", validLanguage, regexp.MustCompile(languagePattern), []string{"en", "sq", "kmr", "ku-Latn", "zh-Hant-TW", "es-419", "de-1996", "sl-rozaj-1994"}},
 }
 
 // FuzzForms: what is checked by hand is what the pattern says.
