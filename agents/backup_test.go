@@ -242,6 +242,9 @@ func TestAgentBackupSealed(t *testing.T) {
 				}
 			}
 			dir := filepath.Join(t.TempDir(), "agent")
+			if name == "classic" { // into a volume
+				write(t, filepath.Join(dir, "lost+found", "of-the-volume"), "")
+			}
 			r, err := agents.RestoreBackup(t.Context(), file, dir, agents.RestoreOptions{From: c.from})
 			if err != nil || !r.Opened {
 				t.Fatal(r, err)
@@ -326,6 +329,14 @@ func TestAgentRestoreRefuses(t *testing.T) {
 			if left, _ := os.ReadDir(above); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
+			write(t, filepath.Join(dir, "lost+found", "of-the-volume"), "")
+			_, err = agents.RestoreBackup(t.Context(), path, dir, agents.RestoreOptions{From: c.from})
+			if err == nil || c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("into a volume: %v, want %v", err, c.want)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || left[0].Name() != "lost+found" {
+				t.Errorf("left behind in a volume: %v, %v", left, err)
+			}
 		})
 	}
 	if _, err := agents.RestoreBackup(t.Context(), file, p.dir, agents.RestoreOptions{From: from}); err == nil || !strings.Contains(err.Error(), "is not empty") {
@@ -363,20 +374,46 @@ func TestAgentRestoreIntoPostgres(t *testing.T) {
 		t.Errorf("a SQLite file beside the database: %v", err)
 	}
 	other := filepath.Join(t.TempDir(), "other")
-	if _, err := agents.RestoreBackup(t.Context(), file, other, agents.RestoreOptions{From: from, PostgresURL: urlFile}); !errors.Is(err, store.ErrNotEmpty) {
+	var hinted interface{ Hint() string }
+	if _, err := agents.RestoreBackup(t.Context(), file, other, agents.RestoreOptions{From: from, PostgresURL: urlFile}); !errors.Is(err, store.ErrNotEmpty) || !errors.As(err, &hinted) || hinted.Hint() == "" {
 		t.Errorf("restored over rows: %v", err)
 	}
 	if _, err := os.Stat(other); !errors.Is(err, os.ErrNotExist) {
 		t.Error("a folder without its store")
 	}
+	// As if the power had gone after the rows were committed and before the folder was there: the next try works.
+	st, err := store.OpenPostgres(t.Context(), store.Postgres{URL: url, Agency: police})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	update := func(f func(tx *store.Tx) error) {
+		t.Helper()
+		if err := st.Update(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(tx *store.Tx) error {
+		return errors.Join(tx.Provisional(), tx.AddToken("left over", "a-token", []string{"read"}, time.Now()))
+	})
+	second := filepath.Join(t.TempDir(), "second")
+	if r, err := agents.RestoreBackup(t.Context(), file, second, agents.RestoreOptions{From: from, PostgresURL: urlFile}); err != nil || r.Rows["tokens"] != 1 {
+		t.Errorf("the second try: %+v, %v", r, err)
+	}
+	if tokens, err := st.Tokens(t.Context()); err != nil || len(tokens) != 1 {
+		t.Errorf("%d tokens, %v", len(tokens), err)
+	}
+	if _, err := agents.RestoreBackup(t.Context(), file, other, agents.RestoreOptions{From: from, PostgresURL: urlFile}); !errors.Is(err, store.ErrNotEmpty) {
+		t.Errorf("restored over rows: %v", err)
+	}
 	// The agent in PostgreSQL is backed up like any other; its backup does not go where the agent would not look.
 	m := &member{id: police, dir: dir, config: filepath.Join(dir, "agent.yaml"), clock: &clock{}}
 	write(t, m.config, read(t, m.config)+"store:\n  postgres: {url_file: "+urlFile+"}\n")
-	second, again := m.backup(t, pass)
+	third, again := m.backup(t, pass)
 	if again.Rows["tokens"] != made.Rows["tokens"] || again.Rows["tokens"] != 1 || again.Rows["healings"] != 1 {
 		t.Errorf("rows %v, then %v", made.Rows, again.Rows)
 	}
-	if _, err := agents.RestoreBackup(t.Context(), second, other, agents.RestoreOptions{From: from}); err == nil || !strings.Contains(err.Error(), "keeps the store in PostgreSQL") {
+	if _, err := agents.RestoreBackup(t.Context(), third, other, agents.RestoreOptions{From: from}); err == nil || !strings.Contains(err.Error(), "keeps the store in PostgreSQL") {
 		t.Errorf("restored where the agent does not look: %v", err)
 	}
 }

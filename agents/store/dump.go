@@ -101,7 +101,16 @@ func number(b bool) int64 {
 }
 
 // ErrNotEmpty: there are rows in the store already.
-var ErrNotEmpty = errors.New("the store is not empty")
+var ErrNotEmpty error = notEmptyError{}
+
+type notEmptyError struct{}
+
+func (notEmptyError) Error() string { return "the store is not empty" }
+
+// Hint says what to do next; the command line prints it.
+func (notEmptyError) Hint() string {
+	return "nothing was changed. Name an empty database, or one whose role has an empty schema first in its search_path; rows are never loaded over others"
+}
 
 // ErrRow: a row is not as Dump writes it.
 var ErrRow = errors.New("not a row of this store")

@@ -25,7 +25,7 @@ const (
 type Healing struct {
 	ID      string
 	What    string
-	Subject string     // HealBroker: the text of our checkpoint that the ledger does not continue
+	Subject string     // HealBroker: the text of our checkpoint that the ledger does not continue; HealStore: see Provisional
 	At      time.Time  // HealStore: when the backup was made; HealBroker: when it was noticed
 	Size    int64      // records below this are as we knew them
 	Next    int64      // the first record that was not looked at

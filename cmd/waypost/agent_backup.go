@@ -80,8 +80,9 @@ func newAgentRestoreCommand() *cobra.Command {
 	var dir, passphrase, identity, keysPassphrase, postgres string
 	cmd := &cobra.Command{
 		Use: "restore FILE", Short: "Make an agent's folder from a backup",
-		Long: "The folder must be empty or not exist; it appears as a whole or not at all. Make sure first that the agent it replaces does\n" +
-			"not run any more, on any machine: two with the same keys share the mail between them.\n\n" +
+		Long: "The folder must not exist, or be empty, as a new volume is: it appears as a whole or not at all. An interrupted restore is\n" +
+			"begun again by the same command. Make sure first that the agent it replaces does not run any more, on any machine: two with\n" +
+			"the same keys share the mail between them.\n\n" +
 			"The restored agent sends nothing before it has asked the ledger what it sent since the backup. What it received since then\n" +
 			"comes again, as long as the broker keeps it, and is routed again under the same ids. Lost is what was accepted after the\n" +
 			"backup and not yet published: submit it again.",

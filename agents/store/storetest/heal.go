@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"io"
+	"testing"
 	"time"
 
 	"waypost/agents/store"
@@ -44,7 +46,11 @@ func (w *teller) heals() {
 	w.update(func(tx *store.Tx) {
 		w.tell("Tx.ForgetCheckpoints", tx.ForgetCheckpoints(8))
 		w.tell("Tx.Restored", tx.Restored(Now))
+		w.tell("Tx.Provisional", tx.Provisional())
 	})
+	w.tell("Store.Keep", w.s.Keep(w.ctx), w.s.Keep(w.ctx))
+	discarded, err := w.s.Discard(w.ctx) // it was kept
+	w.tell("Store.Discard", discarded, err)
 	broker, err := w.s.Healings(w.ctx, store.HealBroker)
 	w.tell("Store.Healings", broker, err)
 	open, err := w.s.Healings(w.ctx, store.HealStore)
@@ -66,4 +72,68 @@ func (w *teller) heals() {
 	w.tell("Store.Dump", rows, err)
 	err = w.s.Load(w.ctx, func() (string, []byte, error) { return "", nil, io.EOF }, nil)
 	w.tell("Store.Load", errors.Is(err, store.ErrNotEmpty))
+}
+
+// provisionalIsDiscarded: a restore that did not come to its end leaves nothing in a database that is loaded again; a store that was
+// kept, that an agent has worked on, or that was never restored, is never emptied.
+func provisionalIsDiscarded(t *testing.T, p Place) {
+	ctx, s := context.Background(), open(t, p)
+	rows := func() (n int) {
+		t.Helper()
+		if err := s.Dump(ctx, func(string, []byte) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	discard := func(want bool) {
+		t.Helper()
+		had := rows()
+		done, err := s.Discard(ctx)
+		if err != nil || done != want {
+			t.Fatalf("discarded: %v, %v", done, err)
+		}
+		if left := rows(); done && left != 0 || !done && left != had {
+			t.Fatalf("%d rows of %d are left", left, had)
+		}
+	}
+	fill := func() {
+		t.Helper()
+		Update(t, s, func(tx *store.Tx) error {
+			if err := tx.AddToken("test", "a-token", []string{"read"}, Now); err != nil {
+				return err
+			}
+			if err := tx.AddIncoming(Incoming(schemas.LaneUrgent)); err != nil {
+				return err
+			}
+			if err := tx.Restored(Now); err != nil {
+				return err
+			}
+			return tx.Provisional()
+		})
+	}
+	fill()
+	if !s.Shared() {
+		discard(false) // a file vanishes with its folder
+		return
+	}
+	discard(true)
+	discard(false)
+	if s.Recovering() {
+		t.Error("an empty store waits for the ledger")
+	}
+	fill() // as if nothing had been there
+	if err := s.Keep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	discard(false)
+	if err := s.Keep(ctx); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("kept twice: %v", err)
+	}
+	Update(t, s, func(tx *store.Tx) error { return tx.Provisional() })
+	l, err := s.TakeLead(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	discard(false) // an agent works on it
+	l.Release()
 }
