@@ -14,7 +14,7 @@ import (
 
 const (
 	collectMax = 64 // messages decided in one transaction
-	acksMax    = 16 // double acks under way at once
+	acksMax    = 16 // confirmations under way at once
 	// succeedWait bounds how long mail is not fetched because the broker does not answer succeed.
 	succeedWait = 2 * time.Second
 	agents      = "agents" // the priority group, as the broker names it: mail goes to one agent of a pair at a time
@@ -136,9 +136,10 @@ func together(first jetstream.Msg, fetched <-chan jetstream.Msg, most int) []jet
 	return batch
 }
 
-// settle is the one place where an outcome becomes an ack or a nak. Acks are confirmed ("double"): an unconfirmed one that
-// is lost means a redelivery, which intake recognises; it never means a loss. The next batch does not wait for them: they are confirmed in
-// goroutines that wg counts, as many at once as limit holds.
+// settle is the one place where an outcome becomes an ack or a nak. The last ack of a batch is confirmed ("double"), and with it
+// those before it: they went over the same connection to the same consumer. One that is lost all the same means a redelivery,
+// which intake recognises; it never means a loss. The next batch does not wait for the confirmation: it is awaited in a
+// goroutine that wg counts, and as many of them at once as limit holds.
 func (l *Link) settle(ctx context.Context, lane schemas.Lane, batch []jetstream.Msg, limit chan struct{}, wg *sync.WaitGroup) {
 	in := make([]intake.Message, len(batch))
 	for i, m := range batch {
@@ -148,24 +149,34 @@ func (l *Link) settle(ctx context.Context, lane schemas.Lane, batch []jetstream.
 		}
 	}
 	verdicts := l.cfg.Handle(ctx, in)
+	last := -1
 	for i, v := range verdicts {
-		wg.Add(1)
-		limit <- struct{}{}
-		go func() {
-			defer func() { <-limit; wg.Done() }()
-			switch v.Fate {
-			case intake.Settled:
-				ack, cancel := context.WithTimeout(ctx, ackWait)
-				defer cancel()
-				if err := batch[i].DoubleAck(ack); err != nil && ctx.Err() == nil {
-					l.log.Debug("acknowledgement not confirmed; it will come again", "stream", streams[lane], "code", reason(err))
-				}
-			case intake.Later:
-				l.rough()
-				if err := batch[i].NakWithDelay(v.Delay); err != nil && ctx.Err() == nil {
-					l.log.Debug("message not handed back; it will come again", "stream", streams[lane], "code", reason(err))
+		switch v.Fate {
+		case intake.Settled:
+			if last >= 0 {
+				if err := batch[last].Ack(); err != nil && ctx.Err() == nil {
+					l.log.Debug("message not acknowledged; it will come again", "stream", streams[lane], "code", reason(err))
 				}
 			}
-		}()
+			last = i
+		case intake.Later:
+			l.rough()
+			if err := batch[i].NakWithDelay(v.Delay); err != nil && ctx.Err() == nil {
+				l.log.Debug("message not handed back; it will come again", "stream", streams[lane], "code", reason(err))
+			}
+		}
 	}
+	if last < 0 {
+		return
+	}
+	wg.Add(1)
+	limit <- struct{}{}
+	go func() {
+		defer func() { <-limit; wg.Done() }()
+		ack, cancel := context.WithTimeout(ctx, ackWait)
+		defer cancel()
+		if err := batch[last].DoubleAck(ack); err != nil && ctx.Err() == nil {
+			l.log.Debug("acknowledgement not confirmed; it will come again", "stream", streams[lane], "code", reason(err))
+		}
+	}()
 }

@@ -22,8 +22,8 @@ func (u UnderWay) Any() bool { return u.Unsent+u.Unreceipted+u.Unrouted > 0 }
 func (tx *Tx) UnderWay(thread string) (u UnderWay, err error) {
 	err = tx.tx.QueryRowContext(tx.ctx, `SELECT
 		(SELECT count(*) FROM outbox WHERE thread = ?1 AND state = 'pending' AND kind <> 'receipt'),
-		(SELECT count(*) FROM outbox WHERE thread = ?1 AND state = 'published' AND receipt = '' AND outcome = '' AND kind <> 'receipt' AND body IS NOT NULL),
-		(SELECT count(*) FROM inbox WHERE thread = ?1 AND body IS NOT NULL AND (routed IS NULL AND refused IS NULL AND stopped IS NULL
+		(SELECT count(*) FROM outbox WHERE thread = ?1 AND state = 'published' AND receipt = '' AND outcome = '' AND kind <> 'receipt' AND EXISTS (SELECT 1 FROM outbox_bodies WHERE message = n)),
+		(SELECT count(*) FROM inbox WHERE thread = ?1 AND EXISTS (SELECT 1 FROM inbox_bodies WHERE message = inbox.n) AND (routed IS NULL AND refused IS NULL AND stopped IS NULL
 			OR EXISTS (SELECT 1 FROM deliveries WHERE source = 'inbox' AND ref = inbox.id AND state = 'pending')))`, thread).
 		Scan(&u.Unsent, &u.Unreceipted, &u.Unrouted)
 	if err != nil {
@@ -49,8 +49,8 @@ func (tx *Tx) EraseThread(thread string, at time.Time) (int64, error) {
 		statement string
 		first     any
 	}{
-		{`UPDATE inbox SET erased = ?, body = NULL, wrapped = NULL WHERE thread = ? AND erased IS NULL AND body IS NOT NULL`, millis(at)},
-		{`UPDATE outbox SET erased = ?, body = NULL, wrapped = NULL WHERE thread = ? AND erased IS NULL AND body IS NOT NULL`, millis(at)},
+		{`UPDATE inbox SET erased = ? WHERE thread = ? AND erased IS NULL AND EXISTS (SELECT 1 FROM inbox_bodies WHERE message = n)`, millis(at)},
+		{`UPDATE outbox SET erased = ? WHERE thread = ? AND erased IS NULL AND EXISTS (SELECT 1 FROM outbox_bodies WHERE message = n)`, millis(at)},
 		{`UPDATE quarantine SET raw = ?, problems = NULL WHERE thread = ? AND length(raw) > 0`, []byte{}},
 	} {
 		n, err := tx.exec(q.statement, q.first, thread)
@@ -58,6 +58,11 @@ func (tx *Tx) EraseThread(thread string, at time.Time) (int64, error) {
 			return 0, fmt.Errorf("erase thread: %w", err)
 		}
 		total += n
+	}
+	for _, table := range []Table{TableInbox, TableOutbox} {
+		if err := tx.eraseBodies(table, `thread = ?`, thread); err != nil {
+			return 0, fmt.Errorf("erase thread: %w", err)
+		}
 	}
 	if _, err := tx.exec(`DELETE FROM timers WHERE thread = ?`, thread); err != nil {
 		return 0, fmt.Errorf("erase thread: %w", err)
@@ -73,7 +78,7 @@ var ErrBusy = errors.New("store is busy")
 // many. What was erased, refused or is under a withdrawn consent stays where it is. Receipts are not sent again.
 func (tx *Tx) Redrive(sink string, since, at time.Time) (int64, error) {
 	n, err := tx.exec(`UPDATE deliveries SET state = 'pending', attempts = 0, due = ?1, code = '', finished = NULL WHERE sink = ?2 AND state IN ('done', 'dead') AND (
-		source = 'inbox' AND ref IN (SELECT id FROM inbox WHERE received >= ?3 AND body IS NOT NULL AND stopped IS NULL AND refused IS NULL)
+		source = 'inbox' AND ref IN (SELECT id FROM inbox WHERE received >= ?3 AND EXISTS (SELECT 1 FROM inbox_bodies WHERE message = inbox.n) AND stopped IS NULL AND refused IS NULL)
 		OR source = 'event' AND ref IN (SELECT id FROM events WHERE at >= ?3))`, millis(at), sink, millis(since))
 	if err != nil {
 		return 0, fmt.Errorf("redrive sink: %w", err)

@@ -15,7 +15,7 @@ func (s *Store) Exchange(ctx context.Context, self, thread string) (out []*Outgo
 		o, err := scanOutgoing(r, self)
 		out = append(out, o)
 		return err
-	}, `SELECT `+outboxColumns+` FROM outbox WHERE thread = ? ORDER BY n LIMIT ?`, thread, most)
+	}, `SELECT `+outboxColumns+` FROM `+outboxFrom+` WHERE thread = ? ORDER BY n LIMIT ?`, thread, most)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read thread: %w", err)
 	}
@@ -23,7 +23,7 @@ func (s *Store) Exchange(ctx context.Context, self, thread string) (out []*Outgo
 		m, err := scanIncoming(r, self)
 		in = append(in, m)
 		return err
-	}, `SELECT `+inboxColumns+` FROM inbox WHERE thread = ? ORDER BY n LIMIT ?`, thread, most)
+	}, `SELECT `+inboxColumns+` FROM `+inboxFrom+` WHERE thread = ? ORDER BY n LIMIT ?`, thread, most)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read thread: %w", err)
 	}

@@ -136,8 +136,11 @@ func (tx *Tx) Forgotten(m *envelope.Manifest, note []byte, streamSeq uint64, sto
 		return false, nil
 	case err == nil && m.Void():
 		// Taken back after the backup: what left was the manifest alone.
-		_, err = tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ?, outcome = ?, code = ?, note = ?, body = NULL, wrapped = NULL WHERE n = ?`,
+		_, err = tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ?, outcome = ?, code = ?, note = ? WHERE n = ?`,
 			millis(stored), int64(streamSeq), string(m.Outcome), m.Code, note, n)
+		if err == nil {
+			err = tx.setBody(TableOutbox, m.ID, nil, nil)
+		}
 		return true, err
 	case err == nil:
 		_, err = tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ? WHERE n = ?`, millis(stored), int64(streamSeq), n)

@@ -35,10 +35,13 @@ func (tx *Tx) AddIncoming(in *Incoming) error {
 	if err := tx.Decide(m.ID, m.From, "accepted", "", in.Received); err != nil {
 		return err
 	}
-	_, err := tx.exec(`INSERT INTO inbox (id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, note, body, wrapped, received, stream_seq)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	_, err := tx.exec(`INSERT INTO inbox (id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, note, received, stream_seq)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		m.ID, m.Thread, m.ReplyTo, m.From, string(m.Kind), m.Schema, string(m.Lane), int64(m.Seq), millis(m.Sent), optMillis(m.RespondBy), m.Basis,
-		in.Note, in.Body, in.Wrapped, millis(in.Received), int64(in.StreamSeq))
+		in.Note, millis(in.Received), int64(in.StreamSeq))
+	if err == nil {
+		err = tx.addBody(TableInbox, m.ID, in.Body, in.Wrapped)
+	}
 	if err != nil {
 		return fmt.Errorf("store incoming: %w", err)
 	}
@@ -125,6 +128,9 @@ func (s *Store) Gaps(ctx context.Context) ([]Gap, error) {
 
 const inboxColumns = `n, id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, note, body, wrapped, received, stream_seq, routed, answered, overdue, stopped, refused, erased`
 
+// inboxFrom is where inboxColumns come from.
+const inboxFrom = `inbox LEFT JOIN inbox_bodies ON message = n`
+
 var inboxList = strings.Replace(inboxColumns, "note, body, wrapped", "NULL, NULL, NULL", 1)
 
 func scanIncoming(r row, self string) (*Incoming, error) {
@@ -149,7 +155,7 @@ func scanIncoming(r row, self string) (*Incoming, error) {
 
 // Incoming returns one accepted message with its body.
 func (s *Store) Incoming(ctx context.Context, self, id string) (*Incoming, error) {
-	in, err := scanIncoming(s.read.QueryRowContext(ctx, `SELECT `+inboxColumns+` FROM inbox WHERE id = ?`, id), self)
+	in, err := scanIncoming(s.read.QueryRowContext(ctx, `SELECT `+inboxColumns+` FROM `+inboxFrom+` WHERE id = ?`, id), self)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ func (s *Store) Latest(ctx context.Context, self string, kind schemas.Kind) ([]*
 		in, err := scanIncoming(r, self)
 		out = append(out, in)
 		return err
-	}, `SELECT `+inboxColumns+` FROM inbox WHERE n IN (SELECT max(n) FROM inbox WHERE kind = ? AND erased IS NULL GROUP BY peer) ORDER BY peer`, string(kind))
+	}, `SELECT `+inboxColumns+` FROM `+inboxFrom+` WHERE n IN (SELECT max(n) FROM inbox WHERE kind = ? AND erased IS NULL GROUP BY peer) ORDER BY peer`, string(kind))
 	if err != nil {
 		return nil, fmt.Errorf("read latest: %w", err)
 	}

@@ -41,7 +41,7 @@ func layout() []table {
 			t.columns = append(t.columns, column{name: words[0], kind: words[1], flag: strings.HasPrefix(comment, " boolean")})
 			if len(words) >= 4 && words[2] == "PRIMARY" && words[3] == "KEY" {
 				t.key = []string{words[0]}
-				t.counted = len(words) > 4 && words[4] == "AUTOINCREMENT"
+				t.counted = strings.HasPrefix(comment, " counted")
 			}
 		}
 	}

@@ -150,7 +150,7 @@ func (tx *Tx) ForgetCheckpoints(size int64) error {
 // can what its recipient has receipted and is stopped by now: whatever waits and is stopped may be taken back, and what has
 // arrived cannot be.
 func (tx *Tx) SendAgain(id string, lane schemas.Lane) (bool, error) {
-	n, err := tx.exec(`UPDATE outbox SET state = 'pending', stream_seq = NULL, recorded = NULL WHERE id = ? AND state = 'published' AND (body IS NOT NULL OR kind = 'receipt' OR outcome = 'void')
+	n, err := tx.exec(`UPDATE outbox SET state = 'pending', stream_seq = NULL, recorded = NULL WHERE id = ? AND state = 'published' AND (EXISTS (SELECT 1 FROM outbox_bodies WHERE message = n) OR kind = 'receipt' OR outcome = 'void')
 		AND (stopped IS NULL OR receipt = '')`, id)
 	if err == nil && n > 0 {
 		tx.touch(outboxTopic(lane))

@@ -31,13 +31,15 @@ func fill(b *testing.B, path string, n int) {
 	db.SetMaxOpenConns(1)
 	const count = `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ?1) `
 	for _, query := range []string{
-		`INSERT INTO inbox (id, thread, peer, kind, schema, lane, seq, sent, respond_by, basis, note, body, wrapped, received, stream_seq, routed, answered, recorded)
+		`INSERT INTO inbox (id, thread, peer, kind, schema, lane, seq, sent, respond_by, basis, note, received, stream_seq, routed, answered, recorded)
 			` + count + `SELECT printf('in-%032d', n), printf('%032x', n * 7919 % ?1), 'test-police', 'referral', 'referral.v1', 'routine', n, n, n + 1000,
-			printf('consent:%032d', n), zeroblob(560), zeroblob(300), zeroblob(72), n, n, n, CASE WHEN n % 5000 = 0 THEN NULL ELSE n END, n FROM c`,
-		`INSERT INTO outbox (id, thread, peer, kind, schema, lane, seq, sent, respond_by, basis, note, body, wrapped, state, published, stream_seq, receipt, receipt_at, answered, recorded)
+			printf('consent:%032d', n), zeroblob(560), n, n, n, CASE WHEN n % 5000 = 0 THEN NULL ELSE n END, n FROM c`,
+		`INSERT INTO outbox (id, thread, peer, kind, schema, lane, seq, sent, respond_by, basis, note, state, published, stream_seq, receipt, receipt_at, answered, recorded)
 			` + count + `SELECT printf('out-%032d', n), printf('%032x', n * 104729 % ?1), 'test-ngo', 'referral', 'referral.v1', 'routine', n, n, n + 1000,
-			printf('consent:%032d', n), zeroblob(560), zeroblob(300), zeroblob(72), 'published', n, n, CASE WHEN n % 5000 = 0 THEN '' ELSE 'delivered' END, n,
+			printf('consent:%032d', n), zeroblob(560), 'published', n, n, CASE WHEN n % 5000 = 0 THEN '' ELSE 'delivered' END, n,
 			CASE WHEN n % 5000 = 0 THEN NULL ELSE n END, n FROM c`,
+		`INSERT INTO inbox_bodies (message, body, wrapped) ` + count + `SELECT n, zeroblob(300), zeroblob(72) FROM c`,
+		`INSERT INTO outbox_bodies (message, body, wrapped) ` + count + `SELECT n, zeroblob(300), zeroblob(72) FROM c`,
 		`INSERT INTO deliveries (source, ref, sink, urgent, required, state, due, finished)
 			` + count + `SELECT 'inbox', printf('in-%032d', n), 'intake', 0, 1, CASE WHEN n % 5000 = 0 THEN 'pending' ELSE 'done' END, n, n FROM c`,
 		`INSERT INTO events (id, thread, message, kind, type, peer, at)

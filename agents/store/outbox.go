@@ -69,11 +69,14 @@ func (tx *Tx) AddOutgoing(o *Outgoing, sign Signer) error {
 	}
 	o.Manifest, o.Note, o.State = env.Manifest, env.Note, Pending
 	m = &o.Manifest
-	_, err = tx.exec(`INSERT INTO outbox (id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, outcome, code, note, body, wrapped, hold)
-		VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,
+	_, err = tx.exec(`INSERT INTO outbox (id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, outcome, code, note, hold)
+		VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,
 			coalesce((SELECT hold FROM outbox WHERE state = 'pending' AND peer = ?4 AND lane = ?7 AND hold <> '' LIMIT 1), ''))`,
 		m.ID, m.Thread, m.ReplyTo, m.To, string(m.Kind), m.Schema, string(m.Lane), int64(m.Seq), millis(m.Sent), optMillis(m.RespondBy),
-		m.Basis, string(m.Outcome), m.Code, o.Note, o.Body, o.Wrapped)
+		m.Basis, string(m.Outcome), m.Code, o.Note)
+	if err == nil {
+		err = tx.addBody(TableOutbox, m.ID, o.Body, o.Wrapped)
+	}
 	if err != nil {
 		return fmt.Errorf("store message: %w", err)
 	}
@@ -115,6 +118,9 @@ func (tx *Tx) nextSeq(peer string, lane schemas.Lane) (uint64, error) {
 const outboxColumns = `n, id, thread, reply_to, peer, kind, schema, lane, seq, sent, respond_by, basis, outcome, code,
 	note, body, wrapped, state, hold, published, stream_seq, receipt, receipt_code, receipt_at, answered, overdue, stopped, erased`
 
+// outboxFrom is where outboxColumns come from.
+const outboxFrom = `outbox LEFT JOIN outbox_bodies ON message = n`
+
 // outboxList leaves the blobs out: a list of a thousand messages must not read a thousand bodies.
 var outboxList = strings.Replace(outboxColumns, "note, body, wrapped", "NULL, NULL, NULL", 1)
 
@@ -147,7 +153,7 @@ func scanOutgoing(r row, self string) (*Outgoing, error) {
 func (s *Store) PendingOutgoing(ctx context.Context, lane schemas.Lane, limit int, except []string) ([]*Outgoing, error) {
 	q := `WITH back AS MATERIALIZED (SELECT peer AS whom, min(n) AS earliest FROM outbox WHERE lane = ?1 AND state = 'pending' AND outcome = '' AND stopped IS NOT NULL
 			AND EXISTS (SELECT 1 FROM certificates WHERE id = substr(basis, 9) AND withdrawn IS NOT NULL) GROUP BY peer)
-		SELECT ` + outboxColumns + ` FROM outbox LEFT JOIN back ON whom = peer
+		SELECT ` + outboxColumns + ` FROM ` + outboxFrom + ` LEFT JOIN back ON whom = peer
 		WHERE state = 'pending' AND stopped IS NULL AND lane = ?1 AND (earliest IS NULL OR n < earliest)`
 	args := []any{string(lane)}
 	if len(except) > 0 {
@@ -180,8 +186,11 @@ func (tx *Tx) Published(sent []*Outgoing, seqs []uint64, at time.Time) error {
 		n, err := tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ? WHERE id = ? AND state = 'pending' AND note = ?`,
 			millis(at), int64(seqs[i]), id, o.Note)
 		if err == nil && n == 0 {
-			n, err = tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ?, outcome = ?, code = ?, note = ?, body = ?, wrapped = ?
-				WHERE id = ? AND state = 'pending'`, millis(at), int64(seqs[i]), string(o.Manifest.Outcome), o.Manifest.Code, o.Note, o.Body, o.Wrapped, id)
+			n, err = tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ?, outcome = ?, code = ?, note = ?
+				WHERE id = ? AND state = 'pending'`, millis(at), int64(seqs[i]), string(o.Manifest.Outcome), o.Manifest.Code, o.Note, id)
+			if err == nil && n > 0 {
+				err = tx.setBody(TableOutbox, id, o.Body, o.Wrapped)
+			}
 		}
 		if err == nil && n == 0 {
 			// Its receipt was quicker than this note. Where it stands is known only here, and without it nobody looks for it in
@@ -210,7 +219,7 @@ func (tx *Tx) Hold(peer string, lane schemas.Lane, code string) error {
 
 // Outgoing returns one message with its body.
 func (s *Store) Outgoing(ctx context.Context, self, id string) (*Outgoing, error) {
-	o, err := scanOutgoing(s.read.QueryRowContext(ctx, `SELECT `+outboxColumns+` FROM outbox WHERE id = ?`, id), self)
+	o, err := scanOutgoing(s.read.QueryRowContext(ctx, `SELECT `+outboxColumns+` FROM `+outboxFrom+` WHERE id = ?`, id), self)
 	if err != nil {
 		return nil, err
 	}

@@ -110,12 +110,13 @@ func durable(ctx context.Context, tx *sql.Tx) error {
 // by bytes, as in SQLite: an order by the server's locale would change with its C library and break indexes.
 func postgresSchema() string {
 	words := strings.NewReplacer(
-		"INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 		"INTEGER", "BIGINT", "BLOB", "BYTEA", "TEXT", `TEXT COLLATE "C"`, ") STRICT, WITHOUT ROWID;", ");", ") STRICT;", ");")
 	var out strings.Builder
 	for _, line := range strings.SplitAfter(schema, "\n") {
 		if code, comment, _ := strings.Cut(line, "--"); strings.HasPrefix(comment, " boolean") {
 			line = strings.Replace(code, "INTEGER", "BOOLEAN", 1) + "\n"
+		} else if strings.HasPrefix(comment, " counted") {
+			line = strings.Replace(code, "INTEGER PRIMARY KEY", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", 1) + "\n"
 		}
 		out.WriteString(words.Replace(line))
 	}
@@ -238,7 +239,7 @@ func (e *postgresEngine) limit(context.Context, *database, int64) error { return
 // scrub makes the room of erased rows free for others. What lay there is overwritten when it is used again, not at once:
 // PostgreSQL has no secure_delete, and its log is the operator's to keep or throw away.
 func (e *postgresEngine) scrub(ctx context.Context, db *database) error {
-	if _, err := db.ExecContext(ctx, `VACUUM inbox, outbox, quarantine, timers`); err != nil {
+	if _, err := db.ExecContext(ctx, `VACUUM inbox, inbox_bodies, outbox, outbox_bodies, quarantine, timers`); err != nil {
 		return fmt.Errorf("scrub store: %w", classify(err))
 	}
 	return nil

@@ -1,8 +1,12 @@
--- Version 4. Nothing in this file may hold payload text: bodies arrive sealed, certificates and problem lists locked
+-- Version 5. Nothing in this file may hold payload text: bodies arrive sealed, certificates and problem lists locked
 -- under the vault's at-rest key. Times are Unix milliseconds, UTC.
+--
+-- A key that is "counted" is given out by the database, the largest one plus one: no row of such a table is ever deleted, or
+-- a key could come twice. Rows that hold more than a few hundred bytes lie in the order in which they came, with their random
+-- ids in an index: in the order of their ids (WITHOUT ROWID) each of them would have the whole of another page written.
 
 CREATE TABLE outbox (
-  n           INTEGER PRIMARY KEY AUTOINCREMENT,
+  n           INTEGER PRIMARY KEY, -- counted
   id          TEXT NOT NULL UNIQUE,
   thread      TEXT NOT NULL,
   reply_to    TEXT NOT NULL DEFAULT '',
@@ -17,8 +21,6 @@ CREATE TABLE outbox (
   outcome     TEXT NOT NULL DEFAULT '',
   code        TEXT NOT NULL DEFAULT '',
   note        BLOB NOT NULL,
-  body        BLOB,
-  wrapped     BLOB,
   state       TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending','published')),
   hold        TEXT NOT NULL DEFAULT '',
   published   INTEGER,
@@ -44,8 +46,16 @@ CREATE INDEX outbox_back ON outbox (lane, peer, n) WHERE state = 'pending' AND o
 CREATE INDEX outbox_leftover ON outbox (n) WHERE state = 'pending' AND outcome = '' AND stopped IS NOT NULL;
 CREATE INDEX outbox_clock ON outbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL;
 
+-- Sealed bodies, with their file keys under the at-rest key, lie apart: a row that changes its state is written anew as a
+-- whole, and would take six kilobytes along each time. No row: it never had one, was taken back, or is erased.
+CREATE TABLE outbox_bodies (
+  message INTEGER PRIMARY KEY, -- outbox.n
+  body    BLOB NOT NULL,
+  wrapped BLOB
+) STRICT;
+
 CREATE TABLE inbox (
-  n           INTEGER PRIMARY KEY AUTOINCREMENT,
+  n           INTEGER PRIMARY KEY, -- counted
   id          TEXT NOT NULL UNIQUE,
   thread      TEXT NOT NULL,
   reply_to    TEXT NOT NULL DEFAULT '',
@@ -58,8 +68,6 @@ CREATE TABLE inbox (
   respond_by  INTEGER,
   basis       TEXT NOT NULL DEFAULT '',
   note        BLOB NOT NULL,
-  body        BLOB,
-  wrapped     BLOB,
   received    INTEGER NOT NULL,
   stream_seq  INTEGER NOT NULL,
   routed      INTEGER,
@@ -79,6 +87,12 @@ CREATE INDEX inbox_availability ON inbox (peer, n) WHERE kind = 'availability';
 CREATE INDEX inbox_leftover ON inbox (n) WHERE routed IS NULL AND refused IS NULL AND stopped IS NOT NULL;
 CREATE INDEX inbox_clock ON inbox (respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL;
 
+CREATE TABLE inbox_bodies (
+  message INTEGER PRIMARY KEY, -- inbox.n
+  body    BLOB NOT NULL,
+  wrapped BLOB
+) STRICT;
+
 -- Every message id ever decided, for ever: a replay is recognised even after the message itself was erased.
 CREATE TABLE decided (
   id       TEXT PRIMARY KEY,
@@ -89,7 +103,7 @@ CREATE TABLE decided (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE quarantine (
-  n          INTEGER PRIMARY KEY AUTOINCREMENT,
+  n          INTEGER PRIMARY KEY, -- counted
   digest     BLOB NOT NULL UNIQUE,
   id         TEXT NOT NULL DEFAULT '',
   thread     TEXT NOT NULL DEFAULT '',
@@ -195,7 +209,7 @@ CREATE TABLE gaps (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
-  n       INTEGER PRIMARY KEY AUTOINCREMENT,
+  n       INTEGER PRIMARY KEY, -- counted
   id      TEXT NOT NULL UNIQUE,
   thread  TEXT NOT NULL DEFAULT '',
   message TEXT NOT NULL DEFAULT '',
@@ -206,10 +220,13 @@ CREATE TABLE events (
   certificate TEXT NOT NULL DEFAULT '',
   at      INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX events_thread ON events (thread, n);
+-- What every message brings is found by its message: the rows of one message, and those of the next, are neighbours there. By
+-- the thread, which is random, each of them would have another page written. See History.
+CREATE INDEX events_message ON events (message, n) WHERE type IN ('waypost.message.submitted','waypost.message.published','waypost.message.received','waypost.message.routed','waypost.receipt.received');
+CREATE INDEX events_thread ON events (thread, n) WHERE type NOT IN ('waypost.message.submitted','waypost.message.published','waypost.message.received','waypost.message.routed','waypost.receipt.received');
 
 CREATE TABLE deliveries (
-  n        INTEGER PRIMARY KEY AUTOINCREMENT,
+  n        INTEGER PRIMARY KEY, -- counted
   source   TEXT NOT NULL CHECK (source IN ('inbox','event')),
   ref      TEXT NOT NULL,
   sink     TEXT NOT NULL,
@@ -236,7 +253,7 @@ CREATE TABLE certificates (
   withdrawn  INTEGER,
   reviewed   INTEGER, -- a person was told that review or end is near
   locked     BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX certificates_supersedes ON certificates (supersedes) WHERE supersedes <> '';
 
 -- What agencies said about certificates, also about ones not seen yet: lanes overtake one another. The signed text is kept,
@@ -252,7 +269,7 @@ CREATE TABLE statements (
   answers     TEXT NOT NULL DEFAULT '',
   received    INTEGER NOT NULL,
   text        TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX statements_certificate ON statements (certificate);
 
 -- Who was ever sent anything under a certificate: via '' is our own sending, else the agency that told us it passed it on.
@@ -343,7 +360,7 @@ CREATE TABLE timers (
   next   INTEGER NOT NULL,
   locked BLOB NOT NULL,
   PRIMARY KEY (ref, n)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX timers_next ON timers (next);
 
 -- Written and taken away again to learn whether anything can be written.

@@ -101,7 +101,7 @@ func (sqliteEngine) loads(_ *column, value int64) any { return value }
 
 func (sqliteEngine) overriding() string { return "" }
 
-// reseed has nothing to do: AUTOINCREMENT goes on from the largest key.
+// reseed has nothing to do: SQLite goes on from the largest key.
 func (sqliteEngine) reseed(context.Context, *transaction, *table) error { return nil }
 
 func (sqliteEngine) limit(ctx context.Context, db *database, n int64) error {

@@ -27,7 +27,7 @@ import (
 var schema string
 
 // Version is the layout this program reads and writes, kept in SQLite's user_version.
-const Version = 4
+const Version = 5
 
 var (
 	// ErrNotFound: no such row.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"waypost/schemas"
@@ -72,9 +73,16 @@ func (tx *Tx) AddEvent(e *Event) error {
 	return nil
 }
 
+// passing are the events that every message brings: those of a thread are found by its messages, see schema.sql.
+var passing = `type IN ('` + strings.Join([]string{EventSubmitted, EventPublished, EventReceived, EventRouted, EventReceipt}, "','") + `')`
+
+var lasting = strings.Replace(passing, "IN", "NOT IN", 1)
+
 // History returns what happened in a thread, oldest first; ErrNotFound for a thread never seen.
 func (s *Store) History(ctx context.Context, thread string) ([]Event, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT n, id, thread, message, kind, type, peer, code, certificate, at FROM events WHERE thread = ? ORDER BY n LIMIT 5000`, thread)
+	rows, err := s.read.QueryContext(ctx, `SELECT `+eventColumns+` FROM events WHERE `+passing+` AND thread = ?1
+			AND message IN (SELECT id FROM outbox WHERE thread = ?1 UNION ALL SELECT id FROM inbox WHERE thread = ?1)
+		UNION ALL SELECT `+eventColumns+` FROM events WHERE `+lasting+` AND thread = ?1 ORDER BY n LIMIT 5000`, thread)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", classify(err))
 	}
@@ -95,8 +103,10 @@ func (s *Store) History(ctx context.Context, thread string) ([]Event, error) {
 
 // Event returns one event.
 func (s *Store) Event(ctx context.Context, id string) (*Event, error) {
-	return scanEvent(s.read.QueryRowContext(ctx, `SELECT n, id, thread, message, kind, type, peer, code, certificate, at FROM events WHERE id = ?`, id))
+	return scanEvent(s.read.QueryRowContext(ctx, `SELECT `+eventColumns+` FROM events WHERE id = ?`, id))
 }
+
+const eventColumns = `n, id, thread, message, kind, type, peer, code, certificate, at`
 
 func scanEvent(r row) (*Event, error) {
 	var e Event

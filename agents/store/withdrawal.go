@@ -83,7 +83,7 @@ func (s *Store) LeftOver(ctx context.Context, self string, limit int) (unsent []
 		o, err := scanOutgoing(r, self)
 		unsent = append(unsent, o)
 		return err
-	}, `SELECT `+outboxColumns+` FROM outbox WHERE state = 'pending' AND outcome = '' AND `+withdrawn+` ORDER BY n LIMIT ?`, limit)
+	}, `SELECT `+outboxColumns+` FROM `+outboxFrom+` WHERE state = 'pending' AND outcome = '' AND `+withdrawn+` ORDER BY n LIMIT ?`, limit)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read outbox: %w", err)
 	}
@@ -107,8 +107,11 @@ func (tx *Tx) TakeBack(o *Outgoing, code string, sign Signer) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("sign void message: %w", err)
 	}
-	n, err := tx.exec(`UPDATE outbox SET outcome = ?, code = ?, note = ?, body = NULL, wrapped = NULL, stopped = NULL, respond_by = NULL, hold = ''
+	n, err := tx.exec(`UPDATE outbox SET outcome = ?, code = ?, note = ?, stopped = NULL, respond_by = NULL, hold = ''
 		WHERE id = ? AND state = 'pending' AND outcome = ''`, string(m.Outcome), code, raw, m.ID)
+	if err == nil && n == 1 {
+		err = tx.setBody(TableOutbox, m.ID, nil, nil)
+	}
 	if err != nil {
 		return false, fmt.Errorf("take message back: %w", err)
 	}
@@ -161,12 +164,15 @@ func (tx *Tx) Refuse(id string, at time.Time) (bool, error) {
 func (tx *Tx) EraseUnder(certificate string, at time.Time) (int64, error) {
 	basis := envelope.ConsentPrefix + certificate
 	var total int64
-	for _, table := range []string{"inbox", "outbox"} {
+	for _, table := range []Table{TableInbox, TableOutbox} {
 		where := stoppable
-		if table == "outbox" {
+		if table == TableOutbox {
 			where += ` AND state = 'published'` // what has not left is taken back first
 		}
-		n, err := tx.exec(`UPDATE `+table+` SET erased = ?, body = NULL, wrapped = NULL WHERE erased IS NULL AND `+where, millis(at), basis)
+		n, err := tx.exec(`UPDATE `+string(table)+` SET erased = ? WHERE erased IS NULL AND `+where, millis(at), basis)
+		if err == nil {
+			err = tx.eraseBodies(table, where, basis)
+		}
 		if err != nil {
 			return 0, fmt.Errorf("erase %s: %w", table, err)
 		}

@@ -193,6 +193,9 @@ func (w *teller) in() {
 			in := Incoming(schemas.LaneRoutine)
 			in.Manifest.ID, in.Manifest.Thread, in.Manifest.Seq, in.Manifest.RespondBy, in.StreamSeq = messageID(i), threadID(i), uint64(i), &by, uint64(30+i)
 			in.Manifest.Basis, in.Certificates = "consent:"+threadID(92), []string{threadID(92)}
+			if i == 6 { // one whose body stays
+				in.Manifest.Basis, in.Certificates = "vital-interests", nil
+			}
 			w.tell("Tx.AddIncoming", tx.AddIncoming(in))
 			missing, err := tx.Saw(Them, in.Manifest.Lane, in.Manifest.Seq, Now)
 			w.tell("Tx.Saw", missing, err)
