@@ -15,6 +15,9 @@ type engine interface {
 	// commit ends it. stored is true when the data is on disk; with an error it is true when that is not known, and the
 	// updates must not simply be run again.
 	commit(ctx context.Context, tx *transaction) (stored bool, err error)
+	// rest is what the writer does after a commit that nobody waits for; tend runs beside it until ctx ends.
+	rest(ctx context.Context, db *database)
+	tend(ctx context.Context) error
 	// snapshot is a read transaction that sees one moment.
 	snapshot(ctx context.Context, db *database) (*sql.Tx, error)
 	// loads turns a value of a dump into the one that a column takes, and says what an insert with given keys needs.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -167,3 +168,16 @@ func Layout() (out []string) {
 
 // CountTables counts the tables that the schema makes.
 func CountTables() int { return strings.Count(schema, "CREATE TABLE ") }
+
+// MoveRest and MoveMost are moveRest and moveMost.
+const (
+	MoveRest = moveRest
+	MoveMost = moveMost
+)
+
+// MoveWithin has SQLite move the log by itself.
+func MoveWithin(ctx context.Context, s *Store) error {
+	s.engine.(*sqliteEngine).mover.commits = math.MinInt
+	_, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA wal_autocheckpoint(%d)", moveRest))
+	return err
+}

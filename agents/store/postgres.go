@@ -216,6 +216,13 @@ func (e *postgresEngine) commit(ctx context.Context, tx *transaction) (bool, err
 	}
 }
 
+func (e *postgresEngine) rest(context.Context, *database) {}
+
+func (e *postgresEngine) tend(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
 func (e *postgresEngine) snapshot(ctx context.Context, db *database) (*sql.Tx, error) {
 	return db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 }

@@ -26,7 +26,7 @@ func Open(path string) (*Store, error) {
 		q := url.Values{}
 		q.Add("_txlock", lock)
 		for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)",
-			"secure_delete(ON)", "temp_store(MEMORY)", "cache_size(-8000)", "wal_autocheckpoint(4000)"} {
+			"secure_delete(ON)", "temp_store(MEMORY)", "cache_size(-8000)", fmt.Sprintf("wal_autocheckpoint(%d)", moveMost)} {
 			q.Add("_pragma", p)
 		}
 		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
@@ -48,7 +48,7 @@ func Open(path string) (*Store, error) {
 	r := sql.OpenDB(to)
 	r.SetMaxOpenConns(readers)
 	r.SetMaxIdleConns(readers) // to open one anew costs more than most reads
-	return begun(sqliteEngine{}, w, r)
+	return begun(&sqliteEngine{mover: newMover(to)}, w, r)
 }
 
 // migrate brings an empty database to Version inside one immediate transaction, so two starters cannot race, and
@@ -75,11 +75,15 @@ func migrate(db *sql.DB) error {
 	return classify(tx.Commit())
 }
 
-type sqliteEngine struct{}
+type sqliteEngine struct{ mover *mover }
 
-func (sqliteEngine) bind(query string, args []any) (string, []any) { return query, args }
+func (e *sqliteEngine) tend(ctx context.Context) error { return e.mover.run(ctx) }
 
-func (e sqliteEngine) begin(ctx context.Context, db *database) (*transaction, error) {
+func (e *sqliteEngine) rest(ctx context.Context, db *database) { e.mover.committed(ctx, db.DB) }
+
+func (*sqliteEngine) bind(query string, args []any) (string, []any) { return query, args }
+
+func (e *sqliteEngine) begin(ctx context.Context, db *database) (*transaction, error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -87,24 +91,24 @@ func (e sqliteEngine) begin(ctx context.Context, db *database) (*transaction, er
 	return &transaction{Tx: tx, engine: e}, nil
 }
 
-func (sqliteEngine) commit(_ context.Context, tx *transaction) (bool, error) {
+func (*sqliteEngine) commit(_ context.Context, tx *transaction) (bool, error) {
 	err := tx.Commit()
 	return err == nil, err
 }
 
 // snapshot sees the moment of its first statement, which the caller runs at once.
-func (sqliteEngine) snapshot(ctx context.Context, db *database) (*sql.Tx, error) {
+func (*sqliteEngine) snapshot(ctx context.Context, db *database) (*sql.Tx, error) {
 	return db.BeginTx(ctx, nil)
 }
 
-func (sqliteEngine) loads(_ *column, value int64) any { return value }
+func (*sqliteEngine) loads(_ *column, value int64) any { return value }
 
-func (sqliteEngine) overriding() string { return "" }
+func (*sqliteEngine) overriding() string { return "" }
 
 // reseed has nothing to do: SQLite goes on from the largest key.
-func (sqliteEngine) reseed(context.Context, *transaction, *table) error { return nil }
+func (*sqliteEngine) reseed(context.Context, *transaction, *table) error { return nil }
 
-func (sqliteEngine) limit(ctx context.Context, db *database, n int64) error {
+func (*sqliteEngine) limit(ctx context.Context, db *database, n int64) error {
 	var page int64
 	if err := db.QueryRowContext(ctx, "PRAGMA page_size").Scan(&page); err != nil {
 		return fmt.Errorf("limit store: %w", err)
@@ -115,7 +119,9 @@ func (sqliteEngine) limit(ctx context.Context, db *database, n int64) error {
 
 // scrub empties the write-ahead log, where erased pages lie until it is used again; the pages themselves were overwritten
 // (secure_delete).
-func (sqliteEngine) scrub(ctx context.Context, db *database) error {
+func (e *sqliteEngine) scrub(ctx context.Context, db *database) error {
+	e.mover.mu.Lock()
+	defer e.mover.mu.Unlock()
 	var busy, pages, moved int
 	if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
 		return fmt.Errorf("scrub store: %w", classify(err))
@@ -126,7 +132,7 @@ func (sqliteEngine) scrub(ctx context.Context, db *database) error {
 	return nil
 }
 
-func (sqliteEngine) size(ctx context.Context, db *database) (n int64, err error) {
+func (*sqliteEngine) size(ctx context.Context, db *database) (n int64, err error) {
 	err = db.QueryRowContext(ctx, `SELECT (pages.page_count - free.freelist_count) * size.page_size
 		FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS size`).Scan(&n)
 	return n, err

@@ -73,6 +73,7 @@ type Store struct {
 	read   *database
 	stop   chan struct{}
 	ended  chan struct{} // closed when the writer has gone
+	tended chan error    // what became of what the engine does beside it
 	once   sync.Once
 	wake   map[Topic][]chan struct{}
 
@@ -96,14 +97,16 @@ type Store struct {
 // begun starts the writer of an open database.
 func begun(e engine, write, read *sql.DB) (*Store, error) {
 	s := &Store{engine: e, pace: pace{base: time.Now()}, write: &database{write, e}, read: &database{read, e}, urgent: make(chan *job, 256), jobs: make(chan *job, 256),
-		stop: make(chan struct{}), ended: make(chan struct{}), wake: map[Topic][]chan struct{}{}}
+		stop: make(chan struct{}), ended: make(chan struct{}), tended: make(chan error, 1), wake: map[Topic][]chan struct{}{}}
 	for _, t := range topics {
 		s.wake[t] = []chan struct{}{make(chan struct{}, 1)}
 	}
 	if err := s.recall(context.Background()); err != nil {
 		return nil, errors.Join(err, read.Close(), write.Close())
 	}
-	go s.writer()
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { s.tended <- e.tend(ctx) }()
+	go func() { defer cancel(); s.writer() }()
 	return s, nil
 }
 
@@ -145,7 +148,9 @@ func checkVersion(v int) error {
 func (s *Store) Close() error {
 	s.once.Do(func() { close(s.stop) })
 	<-s.ended
-	return errors.Join(s.read.Close(), s.write.Close())
+	tended := <-s.tended
+	s.tended <- tended // for a second Close
+	return errors.Join(tended, s.read.Close(), s.write.Close())
 }
 
 // classify turns "disk full" into ErrFull, a broken uniqueness into ErrExists, and a database that cannot be reached or will

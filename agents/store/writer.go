@@ -115,6 +115,7 @@ func (s *Store) writer() {
 			}
 		}
 		s.commit(first, g.next)
+		s.engine.rest(context.Background(), s.write)
 		g.end()
 	}
 }

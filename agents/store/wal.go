@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// moveEvery is after how many commits SQLite's write-ahead log is moved into the file.
+	moveEvery = 100
+	// moveRest is from how many pages in the log on the writer moves what came meanwhile, so that the log begins anew: beside
+	// somebody who always writes, nobody else ever gets to its end.
+	moveRest = 4000
+	// moveMost is from how many pages on SQLite moves them itself, within a commit, should nobody else do it.
+	moveMost = 16 * moveRest
+)
+
+// mover moves SQLite's write-ahead log into the database file beside the writer. SQLite would do it within a commit: then, of
+// some messages in a row, each waits for a quarter of a second for thousands of pages of others (BenchmarkCommitBesideMove).
+type mover struct {
+	to      driver.Connector
+	mu      sync.Mutex // held while moving: SQLite refuses two at once
+	commits int        // since it was woken; the writer's own
+	due     chan struct{}
+	rest    atomic.Bool // the writer is to move the rest
+}
+
+func newMover(to driver.Connector) *mover { return &mover{to: to, due: make(chan struct{}, 1)} }
+
+// run moves when it is due, until ctx ends.
+func (m *mover) run(ctx context.Context) error {
+	db := sql.OpenDB(m.to)
+	db.SetMaxOpenConns(1)
+	for {
+		select {
+		case <-ctx.Done():
+			return db.Close()
+		case <-m.due:
+		}
+		if pages, err := m.move(ctx, db); err == nil && pages >= moveRest {
+			m.rest.Store(true)
+		}
+	}
+}
+
+// committed is called by the writer after each commit, with its own connection.
+func (m *mover) committed(ctx context.Context, db *sql.DB) {
+	if m.rest.CompareAndSwap(true, false) {
+		_, _ = m.move(ctx, db) // what it did not move lies in the log as before
+	}
+	if m.commits++; m.commits < moveEvery {
+		return
+	}
+	m.commits = 0
+	select {
+	case m.due <- struct{}{}:
+	default:
+	}
+}
+
+// move moves what it can without waiting for anybody's transaction, and returns how many pages the log has.
+func (m *mover) move(ctx context.Context, db *sql.DB) (pages int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var busy, moved int
+	if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved); err != nil {
+		return 0, fmt.Errorf("move log: %w", classify(err))
+	}
+	return pages, nil
+}
