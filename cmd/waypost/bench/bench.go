@@ -44,6 +44,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if r.floors, err = newFloors(dir, &o); err != nil {
 		return nil, err
 	}
+	defer r.floors.remove()
 	err = r.measure(ctx, dir)
 	if ctx.Err() != nil {
 		err = ErrInterrupted

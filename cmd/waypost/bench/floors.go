@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"time"
 
 	"waypost/cmd/waypost/bench/floor"
@@ -24,6 +23,7 @@ type floors struct {
 	count  map[floor.Parts]int
 	before *floor.Units
 	after  *floor.Units
+	made   []string
 }
 
 func newFloors(dir string, o *Options) (*floors, error) {
@@ -47,7 +47,7 @@ func (f *floors) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	f.made = append(f.made, dir) // see remove
 	fl, err := floor.Open(ctx, dir, min(floorPairs, f.o.Active), f.sizes)
 	if err != nil {
 		return err
@@ -74,6 +74,14 @@ func (f *floors) measure(ctx context.Context) error {
 	}
 	f.before, f.after = f.after, &u
 	return nil
+}
+
+// remove deletes what the floors wrote. Not before the load is through: ext4 makes new files several times as slowly where
+// thousands were deleted in the last minutes.
+func (f *floors) remove() {
+	for _, dir := range f.made {
+		_ = os.RemoveAll(dir)
+	}
 }
 
 func (f *floors) rate(p floor.Parts) float64 {
@@ -128,16 +136,4 @@ func round(v float64, digits int) float64 {
 		p *= 10
 	}
 	return float64(int64(v*p+0.5)) / p
-}
-
-// folder makes the run's folder; remove takes a temporary one away.
-func folder(o *Options) (dir string, remove func(), err error) {
-	if o.Dir == "" {
-		dir, err = os.MkdirTemp("", "waypost-bench-")
-		return dir, func() { _ = os.RemoveAll(dir) }, err
-	}
-	if dir, err = filepath.Abs(o.Dir); err == nil {
-		err = os.MkdirAll(dir, 0o700)
-	}
-	return dir, func() {}, err
 }
