@@ -30,6 +30,9 @@ type keeper struct {
 	now  func() time.Time
 	age  time.Duration
 	rcpt time.Duration
+
+	every    time.Duration // between checkpoints
+	patience time.Duration // with a request; 0: as always
 }
 
 func newKeeper(t *testing.T) (*keeper, *sender, *sender) {
@@ -39,7 +42,7 @@ func newKeeper(t *testing.T) (*keeper, *sender, *sender) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &keeper{b: b, view: b.Authority.View(), key: bundle, now: time.Now, age: time.Hour, rcpt: time.Hour}, police, ngo
+	return &keeper{b: b, view: b.Authority.View(), key: bundle, now: time.Now, age: time.Hour, rcpt: time.Hour, every: 20 * time.Millisecond}, police, ngo
 }
 
 func network2(t *testing.T) (*brokertest.Broker, *sender, *sender) {
@@ -51,9 +54,12 @@ func network2(t *testing.T) (*brokertest.Broker, *sender, *sender) {
 func (k *keeper) run(t *testing.T, fault func(string) error) (n *notary.Notary, stop func()) {
 	t.Helper()
 	n, err := notary.New(notary.Config{Conn: k.b.Admin, Root: k.b.Authority.Root(), Log: k.key.Log, View: func() *directory.View { return k.view },
-		Interval: 20 * time.Millisecond, Receipt: k.rcpt, MaxAge: k.age, Now: k.now, Logger: slog.New(slog.DiscardHandler), Fault: fault})
+		Interval: k.every, Receipt: k.rcpt, MaxAge: k.age, Now: k.now, Logger: slog.New(slog.DiscardHandler), Fault: fault})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if k.patience > 0 {
+		n.Patient(k.patience)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

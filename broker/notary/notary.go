@@ -53,6 +53,9 @@ type Notary struct {
 	acts chan *actRequest
 	wit  *witnesses
 
+	recoveries chan struct{} // one for each agency whose recovery is under way
+	patience   time.Duration // serviceTimeout
+
 	mu   sync.Mutex
 	book *book // nil while there is no session
 	kept *retention
@@ -87,7 +90,8 @@ func New(cfg Config) (*Notary, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make notary: %w", err)
 	}
-	return &Notary{cfg: cfg, js: js, log: cfg.Logger, acts: make(chan *actRequest), wit: newWitnesses(), caught: make(chan struct{})}, nil
+	return &Notary{cfg: cfg, js: js, log: cfg.Logger, acts: make(chan *actRequest), wit: newWitnesses(), caught: make(chan struct{}),
+		recoveries: make(chan struct{}, recoveriesMax), patience: serviceTimeout}, nil
 }
 
 // Running is closed when the ledger was first read to its end.

@@ -23,6 +23,12 @@ const (
 // it accepts, what it knows it recognises. It returns when the ledger has caught up with the streams as they are now, so that
 // what the agency then reads in it is all that was ever stored in its name.
 func (n *Notary) again(ctx context.Context, agency string) error {
+	select {
+	case n.recoveries <- struct{}{}:
+		defer func() { <-n.recoveries }()
+	default:
+		return errBusy // it asks again; its act is recorded
+	}
 	var ends positions
 	for i, name := range ledger.Streams() {
 		s, err := n.js.Stream(ctx, name)

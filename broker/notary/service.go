@@ -35,7 +35,12 @@ const (
 	writesBurst     = 200
 )
 
-const serviceTimeout = 10 * time.Second
+// serviceTimeout bounds the handling of a request; recoveriesMax is how many agencies at once may wait for the ledger to have
+// everything that was stored for them, so that acts of others always find a worker.
+const (
+	serviceTimeout = 10 * time.Second
+	recoveriesMax  = deskWorkers / 2
+)
 
 // serviceError is a refusal with a code of package ledger.
 type serviceError struct{ code, text string }
@@ -44,7 +49,7 @@ func (e *serviceError) Error() string { return e.text }
 
 func refuse(code, text string) error { return &serviceError{code, text} }
 
-// serve answers agencies until stop is called.
+// serve answers agencies until stop is called, which waits for what is being handled.
 func (n *Notary) serve(ctx context.Context) (stop func(), err error) {
 	s, err := micro.AddService(n.cfg.Conn, micro.Config{Name: "waypost-ledger", Version: "1.0.0", Description: "checkpoints, proofs and acts of the ledger"})
 	if err != nil {
@@ -66,6 +71,13 @@ func (n *Notary) serve(ctx context.Context) (stop func(), err error) {
 		}
 		return l.Allow()
 	}
+	ctx, end := context.WithCancel(ctx)
+	acts := newDesk()
+	stop = func() {
+		end()
+		_ = s.Stop()
+		acts.close()
+	}
 	for verb, handle := range map[string]func(context.Context, string, []byte) (any, error){
 		ledger.VerbCheckpoint: n.onCheckpoint, ledger.VerbConsistency: n.onConsistency, ledger.VerbInclusion: n.onInclusion,
 		ledger.VerbCosign: n.onCosign, ledger.VerbAct: n.onAct, ledger.VerbAsked: n.onAsked,
@@ -74,24 +86,33 @@ func (n *Notary) serve(ctx context.Context) (stop func(), err error) {
 		err := s.AddEndpoint(verb, micro.HandlerFunc(func(r micro.Request) {
 			// The account lets an agency ask on its own subject only, so the subject says who asks.
 			agency := r.Subject()[strings.LastIndexByte(r.Subject(), '.')+1:]
-			var answer any
-			err := refuse(ledger.ServiceBusy, "too many requests; ask again in a second")
-			if allowed(verb, agency) {
-				ctx, cancel := context.WithTimeout(ctx, serviceTimeout)
-				answer, err = handle(ctx, agency, r.Data())
-				cancel()
+			work := func(to replier) {
+				ctx, cancel := context.WithTimeout(ctx, n.patience)
+				defer cancel()
+				answer, err := handle(ctx, agency, r.Data())
+				n.respond(ctx, to, verb, agency, answer, err)
 			}
-			n.respond(ctx, r, verb, agency, answer, err)
+			switch {
+			case !allowed(verb, agency):
+				n.respond(ctx, r, verb, agency, nil, errBusy)
+			case verb != ledger.VerbAct:
+				work(r)
+			default: // it may wait for the ledger, or delete much
+				late := lateReply{n.cfg.Conn, r.Reply()}
+				if !acts.add(agency, func() { work(late) }) {
+					n.respond(ctx, r, verb, agency, nil, errBusy)
+				}
+			}
 		}), micro.WithEndpointSubject("log."+verb+".*"))
 		if err != nil {
-			_ = s.Stop()
+			stop()
 			return nil, fmt.Errorf("serve ledger: %w", err)
 		}
 	}
-	return func() { _ = s.Stop() }, nil
+	return stop, nil
 }
 
-func (n *Notary) respond(ctx context.Context, r micro.Request, verb, agency string, answer any, err error) {
+func (n *Notary) respond(ctx context.Context, r replier, verb, agency string, answer any, err error) {
 	var se *serviceError
 	switch {
 	case err == nil:
@@ -114,7 +135,10 @@ func read(data []byte, v any) error {
 	return nil
 }
 
-var errDown = refuse(ledger.ServiceDown, "the ledger is being read; ask again in a second")
+var (
+	errDown = refuse(ledger.ServiceDown, "the ledger is being read; ask again in a second")
+	errBusy = refuse(ledger.ServiceBusy, "too many requests; ask again in a second")
+)
 
 func (n *Notary) onCheckpoint(_ context.Context, agency string, _ []byte) (any, error) {
 	a, ok := n.wit.answer(agency)
