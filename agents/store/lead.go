@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -39,8 +40,8 @@ func (s *Store) StandBy() { s.fence.Store(standing) }
 // standing is the fence of a store without the lead.
 const standing = -1
 
-// TakeLead waits for the lead. ErrInUse when ctx ends and another process has it still; ErrUnavailable when the server cannot
-// be asked.
+// TakeLead waits for the lead. ErrInUse when ctx ends and another process had it still when the server was last asked;
+// ErrUnavailable when the server cannot be asked, or did not answer before ctx ended.
 func (s *Store) TakeLead(ctx context.Context) (*Lead, error) {
 	e, ok := s.engine.(*postgresEngine)
 	if !ok {
@@ -50,9 +51,9 @@ func (s *Store) TakeLead(ctx context.Context) (*Lead, error) {
 	c.RuntimeParams["idle_session_timeout"] = fmt.Sprintf("%dms", lease.Milliseconds())
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("take lead: %w", classify(err))
+		return nil, notTaken(ctx, false, err)
 	}
-	for {
+	for held := false; ; held = true {
 		var mine bool
 		// The lock belongs to this store: another one in the same database has another table.
 		err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('waypost.lead'), 'store'::regclass::oid::int)`).Scan(&mine)
@@ -64,19 +65,19 @@ func (s *Store) TakeLead(ctx context.Context) (*Lead, error) {
 		}
 		if err != nil {
 			hangUp(conn)
-			return nil, fmt.Errorf("take lead: %w", classify(err))
+			return nil, notTaken(ctx, held, err)
 		}
 	}
 	l := &Lead{store: s, conn: conn, lost: make(chan struct{})}
 	// From here on the one before cannot write: its updates find another number. One under way ends first, or is broken off.
 	if err := conn.QueryRow(ctx, `UPDATE store SET epoch = epoch + 1 WHERE n = 1 RETURNING epoch`).Scan(&l.Number); err != nil {
 		hangUp(conn)
-		return nil, fmt.Errorf("take lead: %w", classify(err))
+		return nil, notTaken(ctx, false, err)
 	}
 	// What the one before has changed of what is kept in memory.
 	if err := s.recall(ctx); err != nil {
 		hangUp(conn)
-		return nil, fmt.Errorf("take lead: %w", err)
+		return nil, notTaken(ctx, false, err)
 	}
 	s.fence.Store(l.Number)
 	var keep context.Context
@@ -84,6 +85,17 @@ func (s *Store) TakeLead(ctx context.Context) (*Lead, error) {
 	l.done.Add(1)
 	go l.keep(keep)
 	return l, nil
+}
+
+// notTaken says why there is no lead. A question that ctx cut short tells nothing; held is what the one before told.
+func notTaken(ctx context.Context, held bool, err error) error {
+	switch {
+	case ctx.Err() != nil && held:
+		err = ErrInUse
+	case ctx.Err() != nil && !errors.Is(err, ErrInUse):
+		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, ctx.Err())
+	}
+	return fmt.Errorf("take lead: %w", classify(err))
 }
 
 // keep says every now and then that we are here, until that fails.

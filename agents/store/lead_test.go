@@ -111,14 +111,7 @@ func cut(t *testing.T, server *postgrestest.Server, url string) *cutter {
 	}
 	t.Cleanup(func() { ln.Close() })
 	c := &cutter{}
-	_, query, _ := strings.Cut(url, "?")
-	var kept []string
-	for _, pair := range strings.Split(query, "&") {
-		if !strings.HasPrefix(pair, "host=") {
-			kept = append(kept, pair)
-		}
-	}
-	c.url = fmt.Sprintf("postgres://%s/postgres?%s", ln.Addr(), strings.Join(kept, "&"))
+	c.url = tcp(ln, url)
 	go func() {
 		for {
 			client, err := ln.Accept()
@@ -261,5 +254,98 @@ func TestPostgresRefused(t *testing.T) {
 		if err := open(url, storetest.Us); !errors.Is(err, store.ErrServer) {
 			t.Errorf("a server with %s: %v", setting, err)
 		}
+	}
+}
+
+// muted is a wire to the server on which the nth question about the lead is never answered; hook is called when it is asked.
+func muted(t *testing.T, server *postgrestest.Server, url string, nth int, hook func()) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	pipe := func(client, up net.Conn) {
+		defer client.Close()
+		defer up.Close()
+		go func() { _, _ = io.Copy(client, up) }()
+		buf := make([]byte, 64<<10)
+		for asked := -1; ; {
+			n, err := client.Read(buf)
+			if err != nil {
+				return
+			}
+			// It is prepared with its text, then only run: each of these comes in one piece, when the one before was answered.
+			if asked >= 0 || strings.Contains(string(buf[:n]), "pg_try_advisory_lock") {
+				asked++
+			}
+			if asked == nth {
+				hook()
+				continue
+			}
+			if _, err := up.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			up, err := net.Dial("unix", server.Socket())
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go pipe(client, up)
+		}
+	}()
+	return tcp(ln, url)
+}
+
+// tcp is the URL of a server on a socket as it is over a wire.
+func tcp(ln net.Listener, url string) string {
+	_, query, _ := strings.Cut(url, "?")
+	var kept []string
+	for _, pair := range strings.Split(query, "&") {
+		if !strings.HasPrefix(pair, "host=") {
+			kept = append(kept, pair)
+		}
+	}
+	return fmt.Sprintf("postgres://%s/postgres?%s", ln.Addr(), strings.Join(kept, "&"))
+}
+
+// TestLeadCutShort: time runs out while the server is being asked. If it has just said that another has the lead, then that is so;
+// if it has said nothing yet, nothing is known.
+func TestLeadCutShort(t *testing.T) {
+	server := postgrestest.Start(t)
+	url, _ := server.Schema(t)
+	p := store.Postgres{URL: url, Agency: storetest.Us}
+	one, err := store.OpenPostgres(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	lead, err := one.TakeLead(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lead.Release()
+	for nth, want := range map[int]error{1: store.ErrUnavailable, 2: store.ErrInUse, 3: store.ErrInUse} {
+		ctx, cancel := context.WithCancel(context.Background())
+		p.URL = muted(t, server, url, nth, cancel)
+		two, err := store.OpenPostgres(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := two.TakeLead(ctx); !errors.Is(err, want) {
+			t.Errorf("cut short at question %d: %v, want %v", nth, err, want)
+		}
+		if ctx.Err() == nil {
+			t.Errorf("question %d was never asked", nth)
+		}
+		two.Close()
 	}
 }
