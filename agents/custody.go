@@ -55,8 +55,9 @@ func (a *Agent) EraseThread(ctx context.Context, thread string) (*api.Erased, er
 		return nil, err
 	}
 	if err := a.store.Scrub(ctx); err != nil {
-		// The pages are overwritten in the database; the log behind it is emptied at the next occasion.
-		a.log.Warn("write-ahead log not emptied yet", "thread", thread, "err", err)
+		// It is erased for everybody who asks from now on. In SQLite the pages are overwritten and the log behind them is emptied at
+		// the next occasion; PostgreSQL frees the rows when nobody sees them any more.
+		a.log.Warn("bytes of what was erased are not taken away yet", "thread", thread, "err", err)
 	}
 	if answer := a.recorded(ctx, act.ID); answer != nil {
 		out.Recorded, out.Record, out.Broker, out.Waiting = true, answer.Index, answer.Deleted, answer.Waiting

@@ -8,7 +8,7 @@ import (
 // engine is what differs between SQLite and PostgreSQL. Statements are written once, in the dialect both understand, with
 // SQLite's placeholders.
 type engine interface {
-	// bind turns a statement and its arguments into the database's own.
+	// bind turns a statement and its arguments into the database's own. What must not be stored makes the statement fail: ErrText.
 	bind(query string, args []any) (string, []any)
 	// begin opens the one write transaction: until it ends no other can begin, in whatever process.
 	begin(ctx context.Context, db *database) (*transaction, error)

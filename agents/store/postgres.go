@@ -5,11 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -132,11 +132,10 @@ type postgresEngine struct {
 }
 
 func (e *postgresEngine) bind(query string, args []any) (string, []any) {
+	refuse(query, args)
 	for i, a := range args {
-		if s, ok := a.(string); ok && (!utf8.ValidString(s) || strings.ContainsRune(s, 0)) {
-			// PostgreSQL's text holds neither. Such a string comes from a caller who asks for something that cannot be there;
-			// the replacement finds nothing either.
-			args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+		if s, ok := a.(string); ok && !isText(s) {
+			args[i] = asText(s)
 		}
 	}
 	if q, ok := e.bound.Load(query); ok {
@@ -147,28 +146,43 @@ func (e *postgresEngine) bind(query string, args []any) (string, []any) {
 	return q, args
 }
 
-// numbered turns ? and ?N into $N. No statement of ours has a question mark in a literal.
+// numbered turns ? and ?N into $N.
 func numbered(query string) string {
 	var out strings.Builder
 	last := 0
-	for i := 0; i < len(query); i++ {
-		if query[i] != '?' {
-			out.WriteByte(query[i])
-			continue
+	for n, at := range placeholders(query) {
+		out.WriteString(query[last:at] + "$" + strconv.Itoa(n))
+		last = at + 1
+		for last < len(query) && query[last] >= '0' && query[last] <= '9' {
+			last++
 		}
-		end := i + 1
-		for end < len(query) && query[end] >= '0' && query[end] <= '9' {
-			end++
-		}
-		n := last + 1
-		if end > i+1 {
-			n, _ = strconv.Atoi(query[i+1 : end])
-		}
-		last = max(last, n)
-		out.WriteString("$" + strconv.Itoa(n))
-		i = end - 1
 	}
-	return out.String()
+	return out.String() + query[last:]
+}
+
+// placeholders gives the number of each placeholder of a statement, ? or ?N, and where it stands. No statement of ours has a
+// question mark in a literal.
+func placeholders(query string) iter.Seq2[int, int] {
+	return func(yield func(n, at int) bool) {
+		last := 0
+		for i := 0; i < len(query); i++ {
+			if query[i] != '?' {
+				continue
+			}
+			end := i + 1
+			for end < len(query) && query[end] >= '0' && query[end] <= '9' {
+				end++
+			}
+			n := last + 1
+			if end > i+1 {
+				n, _ = strconv.Atoi(query[i+1 : end])
+			}
+			last = max(last, n)
+			if !yield(n, i) {
+				return
+			}
+		}
+	}
 }
 
 // begin takes the store's one row: updates of all processes come one after the other, so that numbers given in one are seen
@@ -242,15 +256,6 @@ func (e *postgresEngine) reseed(ctx context.Context, tx *transaction, t *table) 
 }
 
 func (e *postgresEngine) limit(context.Context, *database, int64) error { return ErrNoLimit }
-
-// scrub makes the room of erased rows free for others. What lay there is overwritten when it is used again, not at once:
-// PostgreSQL has no secure_delete, and its log is the operator's to keep or throw away.
-func (e *postgresEngine) scrub(ctx context.Context, db *database) error {
-	if _, err := db.ExecContext(ctx, `VACUUM inbox, inbox_bodies, outbox, outbox_bodies, quarantine, timers`); err != nil {
-		return fmt.Errorf("scrub store: %w", classify(err))
-	}
-	return nil
-}
 
 func (e *postgresEngine) size(ctx context.Context, db *database) (n int64, err error) {
 	err = db.QueryRowContext(ctx, `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class AS c

@@ -81,7 +81,10 @@ func (e *sqliteEngine) tend(ctx context.Context) error { return e.mover.run(ctx)
 
 func (e *sqliteEngine) rest(ctx context.Context, db *database) { e.mover.committed(ctx, db.DB) }
 
-func (*sqliteEngine) bind(query string, args []any) (string, []any) { return query, args }
+func (*sqliteEngine) bind(query string, args []any) (string, []any) {
+	refuse(query, args)
+	return query, args
+}
 
 func (e *sqliteEngine) begin(ctx context.Context, db *database) (*transaction, error) {
 	tx, err := db.BeginTx(ctx, nil)

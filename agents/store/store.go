@@ -179,6 +179,7 @@ func classify(err error) error {
 func (s *Store) LimitSize(ctx context.Context, n int64) error { return s.engine.limit(ctx, s.write, n) }
 
 // Scrub takes away what erased rows leave behind: SQLite's write-ahead log is emptied, PostgreSQL's dead rows are vacuumed.
+// ErrBusy when somebody still reads what was erased.
 func (s *Store) Scrub(ctx context.Context) error { return s.engine.scrub(ctx, s.write) }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }

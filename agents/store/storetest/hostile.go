@@ -24,3 +24,41 @@ func hostileWords(t *testing.T, p Place) {
 		}
 	}
 }
+
+// noTextIsRefused: what is no text is stored by neither database, the error names the rule, and what shared the commit is stored.
+func noTextIsRefused(t *testing.T, p Place) {
+	ctx := context.Background()
+	s := open(t, p)
+	for _, word := range []string{"a\x00b", "\xff", "ends\xc3"} {
+		if err := s.Update(ctx, func(tx *store.Tx) error { return tx.AddToken(word, "secret of "+word, []string{"read"}, Now) }); !errors.Is(err, store.ErrText) {
+			t.Errorf("stored %q: %v, want ErrText", word, err)
+		}
+		err := s.Update(ctx, func(tx *store.Tx) error {
+			if err := tx.AddEvent(&store.Event{Type: store.EventGap, Code: word, At: Now}); !errors.Is(err, store.ErrText) {
+				t.Errorf("event of code %q: %v, want ErrText", word, err)
+			}
+			// The statement did not reach the database: the update goes on.
+			return tx.AddEvent(&store.Event{Type: store.EventGap, Code: "good", At: Now})
+		})
+		if err != nil {
+			t.Errorf("after %q: %v", word, err)
+		}
+		if err := s.Update(ctx, func(tx *store.Tx) error { return tx.Decide(messageID(1), Them, "accepted", word, Now) }); !errors.Is(err, store.ErrText) {
+			t.Errorf("decided with code %q: %v, want ErrText", word, err)
+		}
+	}
+	tokens, err := s.Tokens(ctx)
+	if err != nil || len(tokens) != 0 {
+		t.Errorf("tokens %v, %v", tokens, err)
+	}
+	events := 0
+	err = s.Dump(ctx, func(table string, row []byte) error {
+		if table == "events" {
+			events++
+		}
+		return nil
+	})
+	if err != nil || events != 3 {
+		t.Errorf("%d events, want 3: %v", events, err)
+	}
+}

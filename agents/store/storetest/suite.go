@@ -46,6 +46,7 @@ func Store(t *testing.T, fresh func(t *testing.T) Place) {
 		{"gaps are seen and heal", gapsAreSeenAndHeal},
 		{"tokens and keys", tokensAndKeys},
 		{"hostile words are not found", hostileWords},
+		{"what is no text is refused", noTextIsRefused},
 		{"what a restore left is discarded", provisionalIsDiscarded},
 		{"withdrawal storm", withdrawalStorm},
 		{"stopped before it was released", stoppedBeforeReleased},
