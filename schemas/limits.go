@@ -1,5 +1,10 @@
 package schemas
 
+// Within reports whether a well-formed document is surely within the limits that [Strict] and [Readable] apply: size, depth,
+// items, and no null. It is for who has just written or checked the document by other means; false means "ask Readable", not
+// "no".
+func Within(data []byte) bool { return len(data) <= MaxDocument && within(data, false) }
+
 // within reports whether a document is surely within the limits: not too deep, no list too long, no null and, if they are to be
 // refused, nothing empty. It looks at each byte once and builds nothing. False means "look closely", not "no". Of bytes that are
 // not JSON it may say anything: the decoder stops at the first of them, and up to there the limits hold.

@@ -65,23 +65,25 @@ func EncodeBody(h Header, certificates, statements []string, seen string, payloa
 	if len(seen) > MaxSeen {
 		return nil, &Error{Code: CodeTooLarge, Field: "/seen", Rule: "note_limit"}
 	}
-	doc, err := schemas.Encode(&Body{Header: h, Certificates: certificates, Statements: statements, Seen: seen, Payload: payload})
+	out := make([]byte, 0, PaddedSize(roomFor(certificates, statements, len(seen)+len(payload))))
+	out, err := (&Body{Header: h, Certificates: certificates, Statements: statements, Seen: seen, Payload: payload}).append(out)
 	if err != nil {
 		// The encoder's own error may quote the payload.
 		return nil, malformed("/payload", "json")
 	}
 	// The reader's limits (depth, size) are the writer's too: learn it before
 	// the message has a number.
-	if err := schemas.Readable(doc); err != nil {
-		return nil, fmt.Errorf("check body: %w", invalid(err))
+	if !schemas.Within(out) {
+		if err := schemas.Readable(out); err != nil {
+			return nil, fmt.Errorf("check body: %w", invalid(err))
+		}
 	}
-	size := PaddedSize(len(doc))
+	size := PaddedSize(len(out))
 	if size > MaxPlain {
 		return nil, &Error{Code: CodeTooLarge, Field: "body", Rule: "plain_limit"}
 	}
-	out := make([]byte, size)
-	for i := copy(out, doc); i < size; i++ {
-		out[i] = ' '
+	for len(out) < size {
+		out = append(out, ' ')
 	}
 	return out, nil
 }
@@ -99,8 +101,10 @@ func DecodeBody(plain []byte, want Header) (*Body, error) {
 		return nil, malformed("body", "padding")
 	}
 	var b Body
-	if err := DecodeCanonical(doc, &b); err != nil {
-		return nil, err
+	if !b.read(doc) {
+		if err := DecodeCanonical(doc, &b); err != nil {
+			return nil, err
+		}
 	}
 	if b.Payload.Kind() != '{' {
 		return nil, malformed("/payload", "object")

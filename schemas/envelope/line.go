@@ -144,14 +144,14 @@ func (l *Line) Verify(verifiers ...note.Verifier) (note.Verifier, error) {
 // first member is "type". It does no other check: the packages that own the
 // documents do.
 func SignLine(v any, signer note.Signer) ([]byte, error) {
-	doc, err := schemas.Encode(v)
+	doc, err := encode(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode signed line: %w", err)
 	}
 	if !bytes.HasPrefix(doc, []byte(`{"type":"`)) {
 		return nil, malformed("/type", "type")
 	}
-	out, err := note.Sign(&note.Note{Text: string(doc) + "\n"}, signer)
+	out, err := signNote(append(doc, '\n'), signer)
 	if err != nil {
 		return nil, fmt.Errorf("sign line: %w", err)
 	}
@@ -165,20 +165,22 @@ func SignLine(v any, signer note.Signer) ([]byte, error) {
 	return out, nil
 }
 
-// DecodeCanonical decodes data strictly into v and refuses it unless encoding v
-// again gives the same bytes. On error v may be partly filled.
-func DecodeCanonical(data []byte, v any) error {
-	if err := schemas.Strict(data, v); err != nil {
-		return invalid(err)
+// signNote is note.Sign for one signer, without its copies.
+func signNote(text []byte, signer note.Signer) ([]byte, error) {
+	name := signer.Name()
+	if !schemas.ValidAgencyID(name) {
+		return note.Sign(&note.Note{Text: string(text)}, signer) // which may refuse it
 	}
-	again, err := schemas.Encode(v)
+	sig, err := signer.Sign(text)
 	if err != nil {
-		return &Error{Code: CodeMalformed, Rule: "not_canonical", Err: err}
+		return nil, err
 	}
-	if !bytes.Equal(again, data) {
-		return malformed("", "not_canonical")
-	}
-	return nil
+	var buf [sigSize]byte
+	signed := append(binary.BigEndian.AppendUint32(buf[:0], signer.KeyHash()), sig...)
+	out := append(text, "\n"+sigPrefix...)
+	out = append(out, name...)
+	out = append(out, ' ')
+	return append(base64.StdEncoding.AppendEncode(out, signed), '\n'), nil
 }
 
 // Timestamp is t as signed documents write it: UTC, whole milliseconds, no
