@@ -78,12 +78,13 @@ func (c *child) stop() error {
 
 func (c *child) pid() string { return strconv.Itoa(c.cmd.Process.Pid) }
 
-// settledSize waits until a process's size has not changed by more than 2 % for a second and a half, 20 seconds at most.
+// settledSize waits until a process's size has not changed by more than 2 % for twelve seconds, a minute at most: an idle process
+// gives memory back, and looks every five seconds whether it is idle.
 func settledSize(ctx context.Context, pid string) int64 {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	same, last := 0, resident(pid)
-	for range 40 {
+	for range 120 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -95,7 +96,7 @@ func settledSize(ctx context.Context, pid string) int64 {
 		} else {
 			same = 0
 		}
-		if last = now; same >= 3 {
+		if last = now; same >= 24 {
 			break
 		}
 	}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// forgetProgram has no counterpart here.
+func forgetProgram() {}
