@@ -158,7 +158,7 @@ func (b *Broker) runEmbedded(ctx context.Context) error {
 	b.mu.Lock()
 	b.server, b.url = s, s.ClientURL()
 	b.mu.Unlock()
-	nc, err := nats.Connect("", nats.InProcessServer(s), nats.UserCredentials(b.bundle.Credentials), nats.CustomInboxPrefix("_INBOX_broker"), nats.Name("waypost broker"))
+	nc, err := nats.Connect("", nats.InProcessServer(s), nats.UserCredentials(b.bundle.Credentials), nats.CustomInboxPrefix("_INBOX_broker"), nats.Name("waypost broker"), b.reportErrors(ctx))
 	if err != nil {
 		return fmt.Errorf("connect to own server: %w", err)
 	}
@@ -176,7 +176,7 @@ func (b *Broker) runEmbedded(ctx context.Context) error {
 }
 
 func (b *Broker) runExternal(ctx context.Context) error {
-	o := []nats.Option{nats.UserCredentials(b.cfg.External.Creds), nats.CustomInboxPrefix("_INBOX_broker"), nats.Name("waypost broker"), nats.MaxReconnects(-1), nats.Timeout(10 * time.Second)}
+	o := []nats.Option{nats.UserCredentials(b.cfg.External.Creds), nats.CustomInboxPrefix("_INBOX_broker"), nats.Name("waypost broker"), nats.MaxReconnects(-1), nats.Timeout(10 * time.Second), b.reportErrors(ctx)}
 	if b.cfg.External.CA != "" {
 		o = append(o, nats.RootCAs(b.cfg.External.CA))
 	}
@@ -192,6 +192,19 @@ func (b *Broker) runExternal(ctx context.Context) error {
 		return err
 	}
 	return b.serve(ctx, nc, make(chan struct{}))
+}
+
+// reportErrors puts what the client notices by itself into the log. Without it, it writes lines of its own to standard error.
+func (b *Broker) reportErrors(ctx context.Context) nats.Option {
+	return nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		level := slog.LevelWarn
+		if errors.Is(err, nats.ErrSlowConsumer) {
+			// The notary's reading is as long as what it asked for, and the server's "batch completed" did not fit behind a full one.
+			// A message that did not fit would show as a gap in the numbers, and be read again.
+			level = slog.LevelDebug
+		}
+		b.log.Log(ctx, level, "connection to NATS", "err", err)
+	})
 }
 
 // ledgerWait is how long the start of the broker waits for directory and ledger.
