@@ -169,10 +169,11 @@ func Layout() (out []string) {
 // CountTables counts the tables that the schema makes.
 func CountTables() int { return strings.Count(schema, "CREATE TABLE ") }
 
-// MoveRest and MoveMost are moveRest and moveMost.
+// MoveRest, MoveMost and MoveKept are moveRest, moveMost and moveKept.
 const (
 	MoveRest = moveRest
 	MoveMost = moveMost
+	MoveKept = moveKept
 )
 
 // MoveWithin has SQLite move the log by itself.

@@ -26,7 +26,7 @@ func Open(path string) (*Store, error) {
 		q := url.Values{}
 		q.Add("_txlock", lock)
 		for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)",
-			"secure_delete(ON)", "temp_store(MEMORY)", "cache_size(-8000)", fmt.Sprintf("wal_autocheckpoint(%d)", moveMost)} {
+			"secure_delete(ON)", "temp_store(MEMORY)", "cache_size(-8000)", fmt.Sprintf("wal_autocheckpoint(%d)", moveMost), fmt.Sprintf("journal_size_limit(%d)", moveKept)} {
 			q.Add("_pragma", p)
 		}
 		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()

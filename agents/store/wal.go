@@ -17,6 +17,9 @@ const (
 	moveRest = 4000
 	// moveMost is from how many pages on SQLite moves them itself, within a commit, should nobody else do it.
 	moveMost = 16 * moveRest
+	// moveKept is how long a log that begins anew may stay, in bytes. Somebody who reads for long, as a backup does, has it grow
+	// without bound; when they are through, its disk is given back.
+	moveKept = 4 * moveRest * 4096
 )
 
 // mover moves SQLite's write-ahead log into the database file beside the writer. SQLite would do it within a commit: then, of

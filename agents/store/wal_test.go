@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"io"
 	"os"
 	"path/filepath"
@@ -50,6 +51,60 @@ func TestLogBeginsAnew(t *testing.T) {
 		}
 	}
 	t.Fatal("the log has not begun anew")
+}
+
+// TestReaderHoldsLog: while somebody keeps reading what the store held at one moment, as a backup does, what is written meanwhile stays
+// in the log, however long that gets. Afterwards the log begins anew, and the disk has its room back.
+func TestReaderHoldsLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.db")
+	s := openAt(t, path)
+	storetest.Update(t, s, kept(1))
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	reader, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Rollback()
+	count := func() (n int) {
+		if err := reader.QueryRow(`SELECT count(*) FROM inbox`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := count()
+	const size, most = 400_000, store.MoveKept
+	for written := 0; written < most+most/4; written += size {
+		storetest.Update(t, s, kept(size))
+	}
+	if n := length(t, path+"-wal"); n <= most {
+		t.Fatalf("the log has %d bytes while somebody reads", n)
+	}
+	if n := count(); n != before {
+		t.Errorf("the reader sees %d rows, then %d", before, n)
+	}
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		if length(t, path+"-wal") <= most {
+			return
+		}
+		storetest.Update(t, s, kept(1))
+	}
+	t.Fatalf("the log still has %d bytes", length(t, path+"-wal"))
+}
+
+func length(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }
 
 // BenchmarkCommitBesideMove: how long small updates take at worst while thousands of pages are moved out of the log, beside the writer,
