@@ -18,6 +18,8 @@ type engine interface {
 	// rest is what the writer does after a commit that nobody waits for; tend runs beside it until ctx ends.
 	rest(ctx context.Context, db *database)
 	tend(ctx context.Context) error
+	// fit says what stands in the way of the database although updates succeed.
+	fit(ctx context.Context, db *database) error
 	// snapshot is a read transaction that sees one moment.
 	snapshot(ctx context.Context, db *database) (*sql.Tx, error)
 	// loads turns a value of a dump into the one that a column takes, and says what an insert with given keys needs.

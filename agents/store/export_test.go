@@ -169,11 +169,18 @@ func Layout() (out []string) {
 // CountTables counts the tables that the schema makes.
 func CountTables() int { return strings.Count(schema, "CREATE TABLE ") }
 
-// MoveRest, MoveMost and MoveKept are moveRest, moveMost and moveKept.
+// Move moves the log as far as it goes.
+func Move(ctx context.Context, s *Store) error {
+	_, err := s.engine.(*sqliteEngine).mover.move(ctx, s.write.DB)
+	return err
+}
+
+// MoveEvery, MoveRest, MoveMost and MoveKept are moveEvery, moveRest, moveMost and moveKept.
 const (
-	MoveRest = moveRest
-	MoveMost = moveMost
-	MoveKept = moveKept
+	MoveEvery = moveEvery
+	MoveRest  = moveRest
+	MoveMost  = moveMost
+	MoveKept  = moveKept
 )
 
 // MoveWithin has SQLite move the log by itself.

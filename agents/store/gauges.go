@@ -214,9 +214,10 @@ func (s *Store) numbers(ctx context.Context, g *Gauges) error {
 const probeRoom = 32 << 10
 
 // Probe writes something of the size of a message, takes it away again, and returns when that is on disk: nil says that there
-// is room for what comes. It waits for updates under way, and once it is queued also when ctx has ended.
+// is room for what comes, in SQLite's log and in its file. It waits for updates under way, and once it is queued also when ctx
+// has ended.
 func (s *Store) Probe(ctx context.Context, now time.Time) error {
-	return s.Update(ctx, func(tx *Tx) error {
+	err := s.Update(ctx, func(tx *Tx) error {
 		_, err := tx.exec(`INSERT INTO probe (n, at, room) VALUES (1, ?, ?) ON CONFLICT (n) DO UPDATE SET at = excluded.at, room = excluded.room`, millis(now), make([]byte, probeRoom))
 		if err != nil {
 			return err
@@ -224,6 +225,10 @@ func (s *Store) Probe(ctx context.Context, now time.Time) error {
 		_, err = tx.exec(`DELETE FROM probe WHERE n = 1`)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return s.engine.fit(ctx, s.write)
 }
 
 // Size is what the store takes on disk, in bytes: in SQLite without what is free in the file, in PostgreSQL with it.

@@ -232,6 +232,8 @@ func (e *postgresEngine) commit(ctx context.Context, tx *transaction) (bool, err
 
 func (e *postgresEngine) rest(context.Context, *database) {}
 
+func (e *postgresEngine) fit(context.Context, *database) error { return nil }
+
 func (e *postgresEngine) tend(ctx context.Context) error {
 	<-ctx.Done()
 	return nil

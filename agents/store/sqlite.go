@@ -81,6 +81,8 @@ func (e *sqliteEngine) tend(ctx context.Context) error { return e.mover.run(ctx)
 
 func (e *sqliteEngine) rest(ctx context.Context, db *database) { e.mover.committed(ctx, db.DB) }
 
+func (e *sqliteEngine) fit(ctx context.Context, db *database) error { return e.mover.fit(ctx, db.DB) }
+
 func (*sqliteEngine) bind(query string, args []any) (string, []any) {
 	refuse(query, args)
 	return query, args

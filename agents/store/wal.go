@@ -27,6 +27,7 @@ const (
 type mover struct {
 	to      driver.Connector
 	mu      sync.Mutex // held while moving: SQLite refuses two at once
+	failed  bool       // the last move did; with mu
 	commits int        // since it was woken; the writer's own
 	due     chan struct{}
 	rest    atomic.Bool // the writer is to move the rest
@@ -69,9 +70,27 @@ func (m *mover) committed(ctx context.Context, db *sql.DB) {
 func (m *mover) move(ctx context.Context, db *sql.DB) (pages int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.moved(ctx, db)
+}
+
+// moved is called with mu held.
+func (m *mover) moved(ctx context.Context, db *sql.DB) (pages int, err error) {
 	var busy, moved int
-	if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved); err != nil {
+	err = db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved)
+	if m.failed = err != nil; m.failed {
 		return 0, fmt.Errorf("move log: %w", classify(err))
 	}
 	return pages, nil
+}
+
+// fit tries once more when the last move failed, and says why that fails too. Nothing else would: updates succeed as long as
+// the log itself can grow.
+func (m *mover) fit(ctx context.Context, db *sql.DB) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.failed {
+		return nil
+	}
+	_, err := m.moved(ctx, db)
+	return err
 }

@@ -25,6 +25,7 @@ func newAgentBackupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "backup", Short: "Copy everything an agent is into one sealed file",
 		Long: "Keys, grant, configuration, evidence and the whole store, as it stands at one moment; the agent goes on working meanwhile.\n" +
+			"What it writes until the backup is done stays in a log beside its store: there must be room for that.\n" +
 			"The file is an age file of a tar archive, sealed to a passphrase or to age recipients: those of an identity that is kept\n" +
 			"offline are best (`age-keygen -pq`). Whoever opens it can read every message and speak as this agency.\n\n" +
 			"Without --passphrase-file and --recipient, the passphrase is asked for.",

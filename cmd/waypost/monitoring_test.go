@@ -394,7 +394,7 @@ Written by ` + "`go test ./cmd/waypost -run Metrics -update`" + ` from the sourc
 
 | Who | Code | Why it is not ready |
 |---|---|---|
-| agent | ` + "`store-full`" + `, ` + "`store-unavailable`" + ` | nothing can be written (it tries, every 15 seconds at the most): neither what is sent nor what comes can be kept |
+| agent | ` + "`store-full`" + `, ` + "`store-unavailable`" + ` | nothing can be written (it tries, every 15 seconds at the most): neither what is sent nor what comes can be kept. With SQLite also: the log beside the database file still takes what comes, and cannot be moved into the file |
 | agent | ` + "`recovering`" + ` | restored from a backup: until the ledger has said which numbers were given since, nothing is sent |
 | agent | ` + "`standby`" + ` | of a pair, the other agent works; this one answers reads and takes over when that one is gone |
 | agent | ` + "`no-directory`" + ` | it never had one: nobody is known to whom anything could be sent |
