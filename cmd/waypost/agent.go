@@ -121,6 +121,7 @@ func newAgentRunCommand() *cobra.Command {
 			if url := a.HealthURL(); url != "" {
 				fmt.Fprintf(cmd.OutOrStdout(), "health        %s\n", url)
 			}
+			spareProcessors()
 			defer beside(cmd.Context(), newSlim())()
 			return a.Run(cmd.Context())
 		},

@@ -44,6 +44,7 @@ Ctrl-C ends the run, prints what was measured, and exits with status 1.`,
 				return fmt.Errorf("find this program: %w", err)
 			}
 			o.Args0 = os.Args[0]
+			spareProcessors() // as broker and agents do; the floor has them too
 			result, err := bench.Run(cmd.Context(), o)
 			o.Progress.Phase("", 0)
 			if result != nil {

@@ -53,6 +53,7 @@ func newBrokerRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			spareProcessors()
 			defer beside(cmd.Context(), newSlim())()
 			done := make(chan error, 1)
 			go func() { done <- b.Run(cmd.Context()) }()
