@@ -4,6 +4,7 @@ package agents_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	"waypost/agents/vault"
 	"waypost/broker/brokertest"
 	"waypost/schemas/health/healthtest"
+	"waypost/schemas/ledger"
 )
 
 // twins makes two agents of one agency on one PostgreSQL store, which share the folder of their sink.
@@ -223,6 +225,79 @@ func TestPair(t *testing.T) {
 	if n := len(two[0].taken(t)); n != 3 {
 		t.Errorf("%d files for 3 messages", n)
 	}
+}
+
+// TestPairLeadsAgain: the agent that led loses the lead, and leads again in the same process. What it knew of its first term's
+// connection says nothing about the second's: the broker was restored in between, and what it lost goes before what is new.
+func TestPairLeadsAgain(t *testing.T) {
+	server := postgrestest.Start(t)
+	b := brokertest.Start(t)
+	p := enrolled(t, b, police, "police", "")
+	two := twins(t, b, server, ngo)
+	agreeAll(t, b, police, ngo)
+	agreeAll(t, b, ngo, police)
+	m := two[0]
+	for _, m := range []*member{p, m} {
+		write(t, m.config, read(t, m.config)+"ledger: {every: 200ms}\n")
+		m.start(t)
+		m.ready(t)
+	}
+	toPolice := func(edit map[string]any) {
+		edit["consent"].(map[string]any)["recipients"].(map[string]any)["agencies"] = []string{police}
+	}
+	exchange := func() (there, back string) {
+		there, back = m.mustSubmit(t, police, toPolice).ID, p.mustSubmit(t, ngo, nil).ID
+		m.waitState(t, there, "delivered")
+		p.waitState(t, back, "delivered")
+		return there, back
+	}
+	exchange()
+	m.caughtUp(t)
+	dir := b.Backup(t)
+	exchange() // what the broker loses
+	lost := max(p.caughtUp(t), m.caughtUp(t))
+	b.Stop(t)
+	b.Wipe(t)
+	after := m.mustSubmit(t, police, toPolice)
+
+	// Somebody else takes the lead: a tool, which does nothing with it.
+	tool := m.openStore(t)
+	defer tool.Close()
+	var lead *store.Lead
+	eventually(t, "the lead is another's", func() (taken bool) {
+		server.Exec(t, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'`)
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		var err error
+		lead, err = tool.TakeLead(short)
+		return err == nil
+	})
+	eventually(t, "it stands by", func() bool { return m.standsBy(t) })
+	ready := b.AwaitRestore(t)
+	restored, err := b.Restore(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready()
+	b.Publish(t)
+	if _, err := b.Authority.RecordRestored(t.Context(), b.URL(), int64(restored.Records), lost, restored.Root); err != nil {
+		t.Fatal(err)
+	}
+	lead.Release()
+	m.ready(t)
+	m.waitState(t, after.ID, "delivered")
+	// Everything that an agent does, it does again.
+	there, back := exchange()
+	if !m.taken(t)[back] || !p.files(t)[there] {
+		t.Error("what was sent in the second term is with nobody")
+	}
+	m.caughtUp(t)
+	if got := strings.Count(m.log.String(), "agent active"); got != 2 {
+		t.Errorf("active %d times in one process, want 2", got)
+	}
+	// The numbers stand in the ledger in their order: what is new did not leave before what was lost.
+	_, found := verified(t, b, 12)
+	broken(t, found, ledger.FindRepeat, ledger.FindRestored)
 }
 
 // TestPairKilledAnywhere: two agents as processes on one store, traffic both ways, and the active one is killed at a commit

@@ -136,8 +136,9 @@ func (l *Link) begin(ctx context.Context) {
 	}
 }
 
-// settlePatience is how long a ledger that does not answer is asked again before what is to be sent over a new connection goes
-// all the same (a question under way is waited for): the worst that can follow is that a restored broker gets what it lost after what is new.
+// settlePatience is how long, by the agent's clock, a ledger that does not answer is asked again before what is to be sent over
+// a new connection goes all the same (a question under way is waited for): the worst that can follow is that a restored broker
+// gets what it lost after what is new.
 const settlePatience = time.Minute
 
 // isSettled reports whether things may be sent over the present connection.
@@ -151,13 +152,13 @@ func (l *Link) isSettled(ctx context.Context, nc *nats.Conn) bool {
 	if l.settled == dial {
 		return true
 	}
-	if l.since.IsZero() {
-		l.since = time.Now()
+	if now := l.cfg.Now(); l.since.IsZero() || now.Before(l.since) { // a clock that is put back holds nothing up for longer
+		l.since = now
 	}
 	l.noting.Lock() // what is being noted as published is noted before it is compared with the ledger
 	err := l.cfg.Settle(ctx)
 	l.noting.Unlock()
-	if err != nil && (ctx.Err() != nil || time.Since(l.since) < settlePatience) {
+	if err != nil && (ctx.Err() != nil || l.cfg.Now().Sub(l.since) < settlePatience) {
 		return false
 	}
 	if err != nil {

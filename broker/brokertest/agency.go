@@ -67,6 +67,9 @@ func (b *Broker) Join(t testing.TB, id string, role schemas.Role) *Agency {
 // ID is the agency's id.
 func (a *Agency) ID() string { return a.Request.Agency }
 
+// SignNATS signs what a server asks of who connects as the agency.
+func (a *Agency) SignNATS(nonce []byte) ([]byte, error) { return a.nats.Sign(nonce) }
+
 // Connect connects as the agency to the address in its grant, until the test ends.
 func (a *Agency) Connect(t testing.TB, o ...nats.Option) *nats.Conn {
 	t.Helper()
@@ -81,7 +84,7 @@ func (a *Agency) Connect(t testing.TB, o ...nats.Option) *nats.Conn {
 // TryConnect connects as the agency and returns the error if it is refused.
 func (a *Agency) TryConnect(url string, o ...nats.Option) (*nats.Conn, error) {
 	jwt := func() (string, error) { return a.Grant.UserJWT, nil }
-	return nats.Connect(url, append([]nats.Option{nats.UserJWT(jwt, a.nats.Sign), nats.CustomInboxPrefix("_INBOX_" + a.ID()), nats.Name(a.ID()),
+	return nats.Connect(url, append([]nats.Option{nats.UserJWT(jwt, a.SignNATS), nats.CustomInboxPrefix("_INBOX_" + a.ID()), nats.Name(a.ID()),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}, o...)...) // quiet: tests look at LastError
 }
 
