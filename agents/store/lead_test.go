@@ -67,7 +67,6 @@ func TestLead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer next.Release()
 	if next.Number != lead.Number+1 {
 		t.Errorf("lead %d after %d", next.Number, lead.Number)
 	}
@@ -83,6 +82,27 @@ func TestLead(t *testing.T) {
 		t.Error("the one before never learns that it lost the lead")
 	}
 	lead.Release()
+	// And back: who led before leads again under a new number, and the lead that it lost is not this one.
+	next.Release()
+	again, err := one.TakeLead(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Release()
+	if again.Number != next.Number+1 {
+		t.Errorf("lead %d after %d", again.Number, next.Number)
+	}
+	if err := add(two); !errors.Is(err, store.ErrStandby) {
+		t.Errorf("who led in between wrote: %v", err)
+	}
+	if err := add(one); err != nil {
+		t.Errorf("in its second term: %v", err)
+	}
+	select {
+	case <-again.Lost():
+		t.Error("the second term is lost with the first")
+	default:
+	}
 	// Another store in the same database has a lead of its own.
 	other := openedAt(t, postgres(t, server))
 	also, err := other.TakeLead(ctx)
