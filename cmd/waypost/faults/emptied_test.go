@@ -30,7 +30,11 @@ func (w *world) emptied(seed uint64) {
 	gone.kill()
 	w.must(os.RemoveAll(filepath.Join(w.dir, fmt.Sprintf("data-%d", at))))
 	gone.start()
-	pause(nil, 2*time.Second) // some of it is written while the node catches up
+	const meanwhile = 20 // so that some is written while the node catches up
+	before := len(w.history.all())
+	w.until(settleWithin, "the other two take more", func(context.Context) bool {
+		return len(flowed) > 0 || len(w.history.all()) >= before+meanwhile
+	})
 	close(stop)
 	wg.Wait()
 	if err := <-flowed; err != nil {
