@@ -26,11 +26,18 @@ func (w *world) check() {
 	w.t.Helper()
 	all := w.history.all()
 	began := time.Now()
-	dead := deadThreads(all)
+	dead, withdrawn, back := deadThreads(all), 0, 0
 	for i := range all {
 		w.arrived(&all[i], dead[all[i].thread])
+		if all[i].withdrawn {
+			withdrawn++
+		}
+		if all[i].keptBack {
+			back++
+		}
 	}
-	w.t.Logf("all %d messages settled %v after the round", len(all), time.Since(began).Round(time.Millisecond))
+	w.t.Logf("all %d messages settled %v after the round; of %d whose consent went, %d were seen stopped before they were handed over",
+		len(all), time.Since(began).Round(time.Millisecond), withdrawn, back)
 	for _, a := range w.agencies {
 		w.once(a, all)
 		w.ordered(a)
@@ -73,7 +80,8 @@ func deadThreads(all []message) map[string]bool {
 	return dead
 }
 
-// once looks into the folder of an agency's own system: what was accepted for it is there, and nothing is there twice.
+// once looks into the folder of an agency's own system: what was accepted for it is there, nothing is there twice, and what had
+// not appeared when it was stopped has not appeared since.
 func (w *world) once(a *agency, all []message) {
 	w.t.Helper()
 	files, err := os.ReadDir(a.sink)
@@ -122,7 +130,20 @@ func (w *world) once(a *agency, all []message) {
 		if m.to == a.id && !present[m.id] && !dead[m.thread] {
 			w.t.Errorf("%s was accepted as %s and is not in the folder of %s\n%s", m.reference, m.id, a.id, w.history.of(m.thread))
 		}
+		if m.to == a.id && !present[m.id] && m.withdrawn && !m.keptBack {
+			w.noteStopped(w.t.Context(), a, m) // for the rounds to come
+		}
+		if m.to == a.id && present[m.id] && m.keptBack && !a.overtaken() {
+			w.t.Errorf("%s (%s) appeared in the folder of %s after it was stopped\n%s", m.reference, m.id, a.id, w.history.of(m.thread))
+		}
 	}
+}
+
+// overtaken tells whether an agent was stopped (SIGSTOP) for so long in the middle of a hand-over that a withdrawal did not wait for
+// it; it says so itself, and SECURITY.md does.
+func (a *agency) overtaken() bool {
+	text, err := os.ReadFile(a.log.Name())
+	return err == nil && strings.Contains(string(text), "code=sink-overtaken")
 }
 
 // ordered: no message twice in the inbox, and within a thread the numbers of a pair and lane rise.

@@ -81,7 +81,15 @@ func (h *history) withdrew(m *message) {
 	h.note(m.thread, "%s: %s withdraws the consent", m.reference, m.from)
 }
 
-// some is a recent referral of an agency whose consent still stands.
+// keptBack notes that a recipient had stopped m, and its own system did not have it.
+func (h *history) keptBack(m *message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.byID[m.id].keptBack = true
+	h.note(m.thread, "%s: %s has stopped it, and it is not in the folder", m.reference, m.to)
+}
+
+// some is a recent referral of an agency whose consent still stands: half of the time the newest, which may not have arrived.
 func (h *history) some(from string, random *rand.Rand) *message {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -93,6 +101,9 @@ func (h *history) some(from string, random *rand.Rand) *message {
 	}
 	if len(of) == 0 {
 		return nil
+	}
+	if random.IntN(2) == 0 {
+		return of[len(of)-1]
 	}
 	return of[random.IntN(len(of))]
 }

@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -23,6 +26,7 @@ type message struct {
 	urgent                          bool
 	replyTo                         string
 	withdrawn                       bool // its consent; then it need not have arrived
+	keptBack                        bool // its recipient stopped it before it was handed over; then it must not be
 }
 
 func document(to, reference string, urgent bool) ([]byte, error) {
@@ -138,6 +142,33 @@ func (w *world) withdraw(ctx context.Context, m *message) error {
 	})
 }
 
+// follow looks at a referral whose consent goes, at its recipient, until it is stopped there or stop is closed.
+func (w *world) follow(ctx context.Context, m *message, stop <-chan struct{}) {
+	for !w.noteStopped(ctx, w.agency(m.to), m) {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-stop:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// noteStopped tells whether a recipient has stopped m. If it is then not in the folder, it must never be: see once.
+func (w *world) noteStopped(ctx context.Context, a *agency, m *message) bool {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	d, err := a.client.Message(ctx, m.id)
+	if err != nil || d.Stopped == nil {
+		return false
+	}
+	if _, err := os.Stat(filepath.Join(a.sink, m.id+".json")); errors.Is(err, fs.ErrNotExist) {
+		w.history.keptBack(m)
+	}
+	return true
+}
+
 // flow lets referrals, answers and withdrawals go until stop is closed, and returns when all calls have their answer.
 func (w *world) flow(ctx context.Context, round int, seed uint64, stop <-chan struct{}) error {
 	var wg sync.WaitGroup
@@ -160,6 +191,7 @@ func (w *world) flow(ctx context.Context, round int, seed uint64, stop <-chan st
 				}
 				if random.IntN(12) == 0 {
 					if m := w.history.some(r[0], random); m != nil {
+						wg.Go(func() { w.follow(ctx, m, stop) })
 						if err := w.withdraw(ctx, m); err != nil {
 							errs <- err
 							return
