@@ -68,8 +68,34 @@ func Restore(ctx context.Context, conn *nats.Conn, dir string, root string, repl
 		}
 	}
 	r := &Restored{Manifest: m}
-	r.Records, r.Root, err = notary.ReadRoot(ctx, js, manifestRecords(m))
-	return r, err
+	err = patiently(ctx, func(ctx context.Context) error {
+		r.Records, r.Root, err = notary.ReadRoot(ctx, js, manifestRecords(m))
+		return err
+	})
+	if err != nil {
+		return nil, &network.Hinted{Err: err, Advice: "everything has been restored, only the ledger's root could not be read back: `waypost audit verify` shows it"}
+	}
+	return r, nil
+}
+
+// patiently asks until there is an answer: a cluster in which a stream has just appeared has nobody yet who answers for it, or
+// loses the question with the node that was to answer.
+func patiently(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	for {
+		once, stop := context.WithTimeout(ctx, silence/3)
+		err := ask(once)
+		stop()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(leaderEvery):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func manifestRecords(m *Manifest) uint64 {
@@ -148,24 +174,21 @@ func lookAt(ctx context.Context, js jetstream.JetStream, name string) (jetstream
 
 // arrived waits until a restored stream answers, in a cluster from its leader, and holds what the backup does.
 func arrived(ctx context.Context, js jetstream.JetStream, s *BackupStream) error {
-	ctx, cancel := context.WithTimeout(ctx, silence)
-	defer cancel()
 	_, last := s.Counts()
-	for {
+	err := patiently(ctx, func(ctx context.Context) error {
 		have, err := js.Stream(ctx, s.Name)
-		if err == nil {
-			at := have.CachedInfo().State.LastSeq
-			if at >= last {
-				return nil
-			}
-			err = fmt.Errorf("it ends at number %d, the backup at %d", at, last)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-time.After(leaderEvery):
-		case <-ctx.Done():
-			return fmt.Errorf("restore %s: %w", s.Name, err)
+		if at := have.CachedInfo().State.LastSeq; at < last {
+			return fmt.Errorf("it ends at number %d, the backup at %d", at, last)
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", s.Name, err)
 	}
+	return nil
 }
 
 // awaitRestore returns when the ledger's stream is there: `waypost broker restore` makes it last.
