@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/mod/sumdb/note"
 
 	"waypost/schemas/health"
@@ -20,7 +19,7 @@ const (
 	CodeStarting     = "starting"      // NATS does not serve yet
 	CodeNoStreams    = "no-streams"    // they are not made, or no majority of the nodes is up
 	CodeNoDirectory  = "no-directory"  // nothing that the network root signed has been published
-	CodeNotAnswering = "not-answering" // the node was ready and does not answer now
+	CodeNotAnswering = "not-answering" // the streams are there, and nothing can be stored in them now
 	CodeStopping     = "stopping"
 )
 
@@ -28,7 +27,7 @@ var notReady = map[string]string{
 	CodeStarting:     "The broker is starting: it does not listen yet.",
 	CodeNoStreams:    "The streams are not there yet. In a cluster the larger part of the nodes must be up, and all of them at the very first start.",
 	CodeNoDirectory:  "There is no directory yet, so no agency can be served: run `waypost network publish`.",
-	CodeNotAnswering: "The broker does not answer its own question. In a cluster, see whether the larger part of the nodes is up; otherwise see its log and whether the disk is full.",
+	CodeNotAnswering: "The broker does not store a message of its own. In a cluster, see whether the larger part of the nodes is up; otherwise see its log and whether the disk is full.",
 	CodeStopping:     "The broker is stopping.",
 }
 
@@ -115,12 +114,12 @@ func (b *Broker) setProvisioned() {
 	b.provisioned = true
 }
 
-// state looks how this process is now.
-func (b *Broker) state(ctx, running context.Context) health.State {
+// state looks how this process is now. takes tells whether messages are stored, if they should be.
+func (b *Broker) state(ctx, running context.Context, takes func(context.Context) (bool, error)) (health.State, error) {
 	b.mu.Lock()
 	asking, provisioned, view := b.asking, b.provisioned, b.view
 	b.mu.Unlock()
-	code := ReadyCode
+	code := ""
 	switch {
 	case running.Err() != nil:
 		code = CodeStopping
@@ -128,23 +127,18 @@ func (b *Broker) state(ctx, running context.Context) health.State {
 		code = CodeStarting
 	case !provisioned:
 		code = CodeNoStreams
-	case !asking.answers(ctx):
-		code = CodeNotAnswering
-	case view == nil:
-		code = CodeNoDirectory
 	default:
-		return health.State{Ready: true, Code: code, Sentence: "The broker takes and hands out messages."}
+		ok, err := takes(ctx)
+		switch {
+		case err != nil: // who asked has gone, which says nothing of the broker
+			return health.State{}, err
+		case !ok:
+			code = CodeNotAnswering
+		case view == nil:
+			code = CodeNoDirectory
+		default:
+			return health.State{Ready: true, Code: ReadyCode, Sentence: "The broker takes and hands out messages."}, nil
+		}
 	}
-	return health.State{Code: code, Sentence: notReady[code]}
-}
-
-// answers: the stream of urgent messages is one that somebody leads. A node that was cut off from all others can believe for a
-// while that it leads, and says so.
-func (a *Asking) answers(ctx context.Context) bool {
-	js, err := jetstream.New(a.Conn)
-	if err != nil {
-		return false
-	}
-	_, err = js.Stream(ctx, StreamUrgent)
-	return err == nil
+	return health.State{Code: code, Sentence: notReady[code]}, nil
 }

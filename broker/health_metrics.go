@@ -65,6 +65,8 @@ const (
 type meter struct {
 	b      *Broker
 	states *health.Cached[health.State]
+	probes *health.Cached[bool]
+	failed bool // the last probe did; belongs to probes, which has one at a time
 	status *health.Cached[*Status]
 	ends   *health.Cached[*expiry]
 }
@@ -73,8 +75,7 @@ type meter struct {
 type expiry struct{ certificates, claims map[string]time.Time }
 
 func newMeter(running context.Context, b *Broker) *meter {
-	return &meter{b: b,
-		states: health.NewCached(stateKept, 1, func(ctx context.Context) (health.State, error) { return b.state(ctx, running), nil }),
+	m := &meter{b: b,
 		// It waits more than it works: for nodes that may not answer.
 		status: health.NewCached(statusKept, 3, func(ctx context.Context) (*Status, error) {
 			b.mu.Lock()
@@ -84,6 +85,28 @@ func newMeter(running context.Context, b *Broker) *meter {
 		}),
 		ends: health.NewCached(expiryKept, 1, func(context.Context) (*expiry, error) { return b.expiry(), nil }),
 	}
+	m.probes = health.NewCached(probeKept, 1, m.probe)
+	m.states = health.NewCached(stateKept, 1, func(ctx context.Context) (health.State, error) { return b.state(ctx, running, m.probes.Get) })
+	return m
+}
+
+// probe has an outcome unless whoever asked has gone. What it finds is logged when it is news.
+func (m *meter) probe(ctx context.Context) (bool, error) {
+	m.b.mu.Lock()
+	asking := m.b.asking
+	m.b.mu.Unlock()
+	err := asking.takes(ctx)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	switch was := m.failed; {
+	case err != nil && !was:
+		m.b.log.WarnContext(ctx, "nothing is stored through this process at the moment", "err", err)
+	case err == nil && was:
+		m.b.log.InfoContext(ctx, "messages are stored again")
+	}
+	m.failed = err != nil
+	return err == nil, nil
 }
 
 // State implements health.Source.

@@ -29,11 +29,20 @@ func TestHealth(t *testing.T) {
 	}
 	b := brokertest.Start(t, brokertest.WithConfig(func(c *broker.Config) { c.Health = broker.Health{Listen: "127.0.0.1:0", TokenFile: file} }))
 	p, n := b.Join(t, "northshire-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
-	url := b.HealthURL()
+	url, asked := b.HealthURL(), time.Now()
 	if status, text := healthtest.Get(t, url+"/healthz", ""); status != http.StatusOK || text != "ok\n" {
 		t.Errorf("healthz: %d %s", status, text)
 	}
 	eventually(t, "ready", func() bool { status, st := healthtest.State(t, url); return status == http.StatusOK && st.Ready })
+	// However often it is asked, the disk is seldom written to.
+	for range 30 {
+		healthtest.State(t, url)
+	}
+	if s, err := b.JetStream(t).Stream(t.Context(), "PROBE"); err != nil {
+		t.Error(err)
+	} else if st := s.CachedInfo().State; st.LastSeq == 0 || st.Msgs != 1 || st.LastSeq > 1+uint64(time.Since(asked)/(4*time.Second)) {
+		t.Errorf("%d probes in %v, %d kept", st.LastSeq, time.Since(asked), st.Msgs)
+	}
 	for _, wrong := range []string{"", token + "x"} {
 		if status, text := healthtest.Get(t, url+"/metrics", wrong); status != http.StatusUnauthorized || strings.Contains(text, "waypost_") {
 			t.Errorf("with the token %q: %d", wrong, status)

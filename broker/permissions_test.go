@@ -77,6 +77,7 @@ func TestAgencyMayNot(t *testing.T) {
 		{"ask who it is", "$SYS.REQ.USER.INFO", ""},
 		{"write a record", "ledger.mail.harbour-ngo.evil-member", "x"},
 		{"write a checkpoint", "checkpoint.log", "x"},
+		{"write the broker's probe", "probe", ""},
 		{"write another's cosignature", "checkpoint.witness.harbour-ngo", "x"},
 		{"read the ledger", "$JS.API.DIRECT.GET.LEDGER", `{"seq":1}`},
 		{"read the ledger by subject", "$JS.API.DIRECT.GET.LEDGER.ledger.mail.harbour-ngo.north-police", ""},

@@ -119,13 +119,18 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
 	if !got.AllowDirect || got.MaxMsgsPerSubject != int64(want.History) || got.MaxMsgSize != want.MaxValueSize || got.Storage != want.Storage || got.MaxAge != 0 || got.Replicas != want.Replicas {
 		return fmt.Errorf("provision bucket %s: %w", Bucket, errOtherwise)
 	}
-	return nil
+	probe := probeConfig(cfg)
+	s, err = js.CreateOrUpdateStream(ctx, probe)
+	if err != nil {
+		return fmt.Errorf("provision stream %s: %w", probe.Name, err)
+	}
+	return sameStream(probe, s.CachedInfo().Config)
 }
 
 // checkVersions looks at all streams that are there before any of them is changed: an older program must not bring what a
 // newer one made to what it knows.
 func checkVersions(ctx context.Context, js jetstream.JetStream) error {
-	for _, name := range streamNames() {
+	for _, name := range append(streamNames(), streamProbe) {
 		s, err := js.Stream(ctx, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
@@ -144,7 +149,7 @@ func checkVersions(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// streamNames are the streams of a broker, in the order in which the ledger depends on them (see Backup).
+// streamNames are the streams of a broker that hold something, in the order in which the ledger depends on them (see Backup).
 func streamNames() []string {
 	return []string{notary.StreamCheckpoints, notary.StreamLedger, StreamReceipt, StreamUrgent, StreamRoutine, streamDirectory}
 }

@@ -93,13 +93,13 @@ func allow(pub, sub []string) jwt.Permissions {
 }
 
 // brokerPermissions: the broker makes streams and consumers, watches the directory, and keeps the ledger: it appends records
-// and checkpoints, answers agencies' requests for proofs, and deletes single messages of the mail streams when their time is
-// over. It may copy the streams for a backup. It may not publish mail nor write the directory, so that its credentials forge nothing; it has the disk anyway. It
+// and checkpoints, answers agencies' requests for proofs, deletes single messages of the mail streams when their time is
+// over, and stores a message of its own to see whether any can be stored. It may copy the streams for a backup. It may not publish mail nor write the directory, so that its credentials forge nothing; it has the disk anyway. It
 // may neither delete, empty, change nor replace the ledger's streams once they are made.
 func brokerPermissions() jwt.Permissions {
 	pub := []string{"$JS.API.INFO", "$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
 		"$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.GET.>", "$JS.ACK." + directoryStream + ".>", "$JS.FC.>",
-		"ledger.>", "checkpoint.>", "$JS.API.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>"}
+		"ledger.>", "checkpoint.>", "probe", "$JS.API.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>"}
 	for _, s := range mailStreams {
 		pub = append(pub, "$JS.API.STREAM.MSG.DELETE."+s)
 	}

@@ -400,7 +400,8 @@ Written by ` + "`go test ./cmd/waypost -run Metrics -update`" + ` from the sourc
 | agent | ` + "`no-directory`" + ` | it never had one: nobody is known to whom anything could be sent |
 | agent | ` + "`directory-expired`" + ` | submissions are refused, and what comes waits at the broker |
 | agent | ` + "`stopping`" + ` | – |
-| broker | ` + "`starting`" + `, ` + "`no-streams`" + `, ` + "`no-directory`" + `, ` + "`not-answering`" + `, ` + "`stopping`" + ` | messages cannot be stored through this process |
+| broker | ` + "`starting`" + `, ` + "`no-streams`" + `, ` + "`no-directory`" + `, ` + "`stopping`" + ` | messages cannot be stored through this process |
+| broker | ` + "`not-answering`" + ` | nothing can be stored now (it tries, every five seconds at the most): the larger part of the nodes is not up, or a disk is full |
 
 An agent that does not reach its broker **is ready**: it accepts, and keeps what it accepted until the broker is back; nobody who would
 be asked instead could do better. After two minutes ` + "`attention`" + ` in the answer names ` + "`broker-unreachable`" + `. What came before can be read
