@@ -171,6 +171,9 @@ func (st *Status) judge() {
 		if s.MaxBytes > 0 && s.Bytes > uint64(s.MaxBytes)*8/10 {
 			st.problem("stream %s is more than four fifths full", s.Name)
 		}
+		if len(s.Replicas) > 0 && s.Leader == "" {
+			st.problem("stream %s has no leader: nothing can be stored in it until the larger part of the nodes is up", s.Name)
+		}
 		for _, r := range s.Replicas {
 			if r.Offline || !r.Current {
 				st.problem("stream %s: the copy on node %s is behind", s.Name, r.Node)
