@@ -59,17 +59,17 @@ func TestCluster(t *testing.T) {
 	}
 	send := func() {
 		t.Helper()
-		// As the outbox does: until it is acknowledged, under one id.
-		for ctx.Err() == nil {
-			m := nats.NewMsg("mail.urgent.harbour-ngo.northshire-police")
-			m.Data = []byte("sealed")
-			m.Header.Set(jetstream.MsgIDHeader, schemas.NewThreadID())
-			if _, err := ajs.PublishMsg(ctx, m); err == nil {
-				sent++
-				return
-			}
-		}
-		t.Fatal("nobody takes messages")
+		// As the outbox does: until it is acknowledged, under one id. An answer is lost with the node that was to give it.
+		m := nats.NewMsg("mail.urgent.harbour-ngo.northshire-police")
+		m.Data = []byte("sealed")
+		m.Header.Set(jetstream.MsgIDHeader, schemas.NewThreadID())
+		until(ctx, t, "somebody takes a message", func() bool {
+			short, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			_, err := ajs.PublishMsg(short, m)
+			return err == nil
+		})
+		sent++
 	}
 	keeper := func() int {
 		t.Helper()
@@ -129,11 +129,18 @@ func TestCluster(t *testing.T) {
 	collect(ctx, t, bnc, broker.StreamUrgent, b.ID(), sent)
 	recorded(sent)
 
-	// One alone is no majority, but it lives.
+	// One alone is no majority: it takes nothing, says so, and lives.
+	l := loneNode(ctx, t, c, first, d, b)
 	c.Stop(t, (first+2)%3)
+	l.takesNothing(ctx, t)
+	l.saysSo(ctx, t)
+	statusSays(ctx, t, c, first, "stream MAIL_URGENT has no leader")
+	l.takesNothing(ctx, t)
 	if status, _ := healthtest.Get(t, c.HealthURL(first)+"/healthz", ""); status != http.StatusOK {
 		t.Errorf("it lives, and says %d", status)
 	}
+	c.Start(t, (first+2)%3)
+	until(ctx, t, "two of three are ready again", func() bool { _, st := healthtest.State(t, c.HealthURL(first)); return st.Ready })
 }
 
 // saysDown: of the nodes that are up exactly one speaks for all, and it says that the other is down and whose copies lag.
@@ -162,7 +169,6 @@ func saysDown(t *testing.T, c *brokertest.Cluster, down int) bool {
 	return known && up == 0 && lag && led && said.Samples[`waypost_broker_stream_replicas_behind{stream="MAIL_URGENT"}`] >= 1
 }
 
-// current: every replica of a stream has everything.
 // ask looks at a stream. An answer is lost with the node that was to give it, and would be waited for as long as ctx lasts.
 func ask(ctx context.Context, js jetstream.JetStream, stream string) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -170,6 +176,7 @@ func ask(ctx context.Context, js jetstream.JetStream, stream string) (jetstream.
 	return js.Stream(ctx, stream)
 }
 
+// current: every replica of a stream has everything.
 func current(ctx context.Context, js jetstream.JetStream, stream string) bool {
 	s, err := ask(ctx, js, stream)
 	if err != nil || s.CachedInfo().Cluster == nil {

@@ -20,10 +20,11 @@ import (
 	"waypost/broker/brokertest"
 	"waypost/broker/network"
 	"waypost/schemas"
+	"waypost/schemas/health/healthtest"
 )
 
 // TestExternalCluster: three plain nats-server processes, configured by the example that operators copy, and a Waypost that
-// only provisions them. One is killed; enrolment, suspension and mail go on.
+// only provisions them. One is killed; enrolment, suspension and mail go on. Two are killed; Waypost says that it is not ready.
 func TestExternalCluster(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "nats-server")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
@@ -51,7 +52,7 @@ func TestExternalCluster(t *testing.T) {
 	cfg := broker.DefaultConfig()
 	cfg.Bundle, cfg.External = a.BrokerBundle(), broker.External{NATS: all, Creds: filepath.Join(a.BrokerBundle(), "broker.creds")}
 	cfg.Quotas.StreamBytes, cfg.Quotas.LedgerBytes, cfg.Quotas.Disk, cfg.Replicas = 64<<20, 64<<20, 512<<20, 3
-	cfg.Ledger.Interval = 100 * time.Millisecond
+	cfg.Ledger.Interval, cfg.Health.Listen = 100*time.Millisecond, "127.0.0.1:0"
 	// First the account: the servers know the system account only. Publishing fails at the bucket, which is not there yet.
 	until(ctx, t, "accounts are pushed", func() bool {
 		short, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -120,6 +121,19 @@ func TestExternalCluster(t *testing.T) {
 		}
 		return err != nil && strings.Contains(err.Error(), "Authorization")
 	})
+	// Through one alone nothing is stored, whatever it says of the streams.
+	ready := func() bool { _, st := healthtest.State(t, run.HealthURL()); return st.Ready }
+	until(ctx, t, "three are ready", ready)
+	for _, n := range nodes[:2] {
+		if err := n.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = n.Wait()
+	}
+	l := &alone{health: run.HealthURL(), admin: administrator(t, a, urls[2])}
+	l.saysSo(ctx, t)
+	nodes[0] = startPlain(t, program, nodes[0].Args[2])
+	until(ctx, t, "two are ready again", ready)
 }
 
 func until(ctx context.Context, t *testing.T, what string, f func() bool) {
