@@ -40,9 +40,10 @@ func (d *NRMDecision) Rules() (problems []Problem) {
 	if d.Decision == DecisionNegative && d.ReconsiderationUntil == "" {
 		problems = append(problems, Problem{"/reconsideration_until", RuleRequired, "say until when reconsideration can be asked for"})
 	}
-	for name, date := range map[string]Date{"served": d.Served, "reconsideration_until": d.ReconsiderationUntil, "recovery_period_ends": d.RecoveryPeriodEnds} {
+	// In one order: of two agents that refuse the same document both name the same problem first.
+	for i, date := range []Date{d.Served, d.ReconsiderationUntil, d.RecoveryPeriodEnds} {
 		if date != "" && d.Decided != "" && before(string(date), string(d.Decided)) {
-			problems = append(problems, Problem{"/" + name, RuleDateOrder, "it comes before the decision"})
+			problems = append(problems, Problem{[]string{"/served", "/reconsideration_until", "/recovery_period_ends"}[i], RuleDateOrder, "it comes before the decision"})
 		}
 	}
 	return problems
@@ -79,9 +80,9 @@ func (s *SupportEntitlement) Rules() (problems []Problem) {
 	if s.Ends == "" && s.Review == "" {
 		problems = append(problems, Problem{"/review", RuleRequired, "an entitlement without an end has a day on which it is looked at again"})
 	}
-	for name, date := range map[string]Date{"ends": s.Ends, "review": s.Review} {
+	for i, date := range []Date{s.Ends, s.Review} {
 		if date != "" && s.Starts != "" && before(string(date), string(s.Starts)) {
-			problems = append(problems, Problem{"/" + name, RuleDateOrder, "it comes before the start"})
+			problems = append(problems, Problem{[]string{"/ends", "/review"}[i], RuleDateOrder, "it comes before the start"})
 		}
 	}
 	return problems
