@@ -14,7 +14,7 @@ import (
 func DecodeCanonical(data []byte, v any) error {
 	// Every message's manifest is read several times on its way. The short way
 	// says yes or nothing: the long way alone says what is wrong.
-	if m, ok := v.(*Manifest); ok && *m == (Manifest{}) && m.read(data) {
+	if m, ok := v.(*Manifest); ok && m != nil && *m == (Manifest{}) && m.read(data) {
 		return nil
 	}
 	return decodeCanonical(data, v)

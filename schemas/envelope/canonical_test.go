@@ -225,6 +225,10 @@ func TestManifestOnto(t *testing.T) {
 	if got, err := DecodeCanonical(manifests[0], &m), decodeCanonical(manifests[0], &want); (got == nil) != (err == nil) {
 		t.Fatalf("got %v, want %v", got, err)
 	}
+	var nothing *Manifest
+	if DecodeCanonical(manifests[0], nothing) == nil {
+		t.Error("read a manifest into nothing")
+	}
 }
 
 // TestBodyText: what is written by hand is what package json writes, and the same is refused.
