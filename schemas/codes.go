@@ -198,6 +198,10 @@ const (
 	OutcomeVoid        Outcome = "void"
 )
 
+// CodeLostInRestore is why a message is void that was published all the same: the broker was restored from a backup and has
+// lost it, its recipient has it, and it is not to be sent again.
+const CodeLostInRestore = "lost-in-restore"
+
 // ReceiptOutcomes returns the outcomes a receipt may have.
 func ReceiptOutcomes() []Outcome {
 	return []Outcome{OutcomeDelivered, OutcomeQuarantined, OutcomeRejected}

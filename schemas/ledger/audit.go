@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"waypost/schemas"
 	"waypost/schemas/directory"
 	"waypost/schemas/envelope"
 )
@@ -84,6 +85,15 @@ type audit struct {
 	cross *crosscheck
 	batch []*job
 	head  headAt
+	lost  lost
+}
+
+// lost compares what senders say the broker lost with what administrators say, wherever in the log each says it: agencies heal
+// before an administrator has signed anything.
+type lost struct {
+	said      int64 // void messages of schemas.CodeLostInRestore
+	first     Finding
+	announced int64 // records, by acts "restored"; at most MaxSeq
 }
 
 type headAt struct {
@@ -171,6 +181,10 @@ func (a *audit) records(ctx context.Context, src Source) error {
 		return err
 	}
 	a.gaps()
+	if a.lost.said > a.lost.announced {
+		a.lost.first.Code = FindLostUnknown
+		a.found(a.lost.first)
+	}
 	a.sum.Records, a.sum.Root = a.tree.Size(), a.tree.Root().String()
 	a.sum.View, a.sum.Directory = a.dir.current(), a.head.version
 	return nil
@@ -273,6 +287,7 @@ func (a *audit) settle(j *job) error {
 		case j.proof != nil, j.act.Records > j.Index:
 			a.found(Finding{Code: FindAct, Record: j.Index})
 		case j.act.Act == ActRestored:
+			a.lost.announced = min(a.lost.announced+j.act.Lost-j.act.Records, envelope.MaxSeq)
 			a.found(Finding{Code: FindRestored, Record: j.Index, Size: j.act.Records})
 		}
 	case KindOpaque:
@@ -333,6 +348,12 @@ func (a *audit) mail(j *job) error {
 	if _, listed := j.view.Agency(m.To); !listed {
 		// Numbers towards nobody lead nowhere, and would let a member make this audit remember as many pairs as it likes.
 		return a.cross.message(j.Index, m, j.mark())
+	}
+	if m.Void() && m.Code == schemas.CodeLostInRestore {
+		report(FindLost)
+		if a.lost.said++; a.lost.said == 1 {
+			a.lost.first = about
+		}
 	}
 	if a.pairs[p] == nil {
 		a.pairs[p] = &numbers{}

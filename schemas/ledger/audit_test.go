@@ -196,6 +196,52 @@ func TestFindingsSayWhere(t *testing.T) {
 		w.act(Act{Act: ActRecovers, Since: &start}, w.keys[police])
 		w.expect(Finding{Code: FindRestored, Record: n, Size: n})
 	})
+	// What the broker lost after it had arrived, and is not sent again: its sender says so under its number, and its receipt is
+	// for something. The record is whole for as many as administrators say were lost; a hole is one whatever they say.
+	for name, c := range map[string]struct {
+		announced int64
+		code      Code
+	}{"lost": {2, ""}, "lost and nobody said so": {0, FindLostUnknown}, "lost more than was said": {1, FindLostUnknown}} {
+		t.Run(name, func(t *testing.T) {
+			w := listed(t)
+			w.send(w.manifest(council, ngo, schemas.KindReferral, schemas.LaneUrgent))
+			n := w.lastRecord() + 1
+			var want []Finding
+			for range 2 {
+				m := w.manifest(council, ngo, schemas.KindReferral, schemas.LaneUrgent)
+				m.Outcome, m.Code = schemas.OutcomeVoid, schemas.CodeLostInRestore
+				w.send(m)
+				want = append(want, Finding{Code: FindLost, Record: w.lastRecord(), Agency: council, Peer: ngo, Message: m.ID})
+				w.send(w.receipt(m, schemas.OutcomeDelivered))
+			}
+			if c.code != "" {
+				first := want[0]
+				first.Code = c.code
+				want = append(want, first)
+			}
+			if c.announced > 0 { // agencies are quicker than administrators
+				w.act(Act{Act: ActRestored, Records: n, Lost: n + c.announced, Root: emptyRoot.String()}, w.root)
+				want = append(want, Finding{Code: FindRestored, Record: w.lastRecord(), Size: n})
+			}
+			w.expect(want...)
+			if s, _ := w.found(2); s.Clean() != (c.code == "") {
+				t.Errorf("clean: %v", s.Clean())
+			}
+		})
+	}
+	t.Run("lost and its sender does not say so", func(t *testing.T) {
+		w := listed(t)
+		n := w.lastRecord() + 1
+		w.act(Act{Act: ActRestored, Records: n, Lost: n + 9, Root: emptyRoot.String()}, w.root)
+		want := []Finding{{Code: FindRestored, Record: n, Size: n}}
+		m := w.manifest(council, ngo, schemas.KindReferral, schemas.LaneUrgent)
+		w.send(w.receipt(m, schemas.OutcomeDelivered))
+		want = append(want, Finding{Code: FindReceiptUnknown, Record: w.lastRecord(), Agency: ngo, Peer: council, Message: m.ID})
+		next := w.manifest(council, ngo, schemas.KindReferral, schemas.LaneUrgent)
+		w.send(next)
+		want = append(want, Finding{Code: FindSequenceGap, Record: w.lastRecord(), Agency: council, Peer: ngo, Message: next.ID, Stream: "urgent", From: 1, To: 1})
+		w.expect(want...)
+	})
 	t.Run("restored beyond its end", func(t *testing.T) {
 		w := listed(t)
 		n := w.lastRecord() + 2

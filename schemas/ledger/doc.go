@@ -57,6 +57,11 @@
 // may be ones that this ledger does not continue. Those of a size above lost no restore explains. Agencies hand in again what
 // was recorded in the part that is gone.
 //
+// What an agency cannot send again, because the broker lost it after it had arrived and its consent was withdrawn or its body
+// erased since, it replaces by a void message of the same id and number with the code "lost-in-restore", sent at the time at
+// which that was noticed. So no hole is left, and no receipt for nothing; and it is the sender's signed word that something was
+// lost, which the audit holds against what administrators announced.
+//
 // "recovers" says that an agency's own store was restored from a backup made at since: it may route again what it received
 // after that.
 //
@@ -139,6 +144,9 @@
 //	act                   an act record whose line is malformed or not signed by whom it says, or that says "restored" with
 //	                      records above the number of records before it
 //	restored              an act "restored", else right
+//	lost-in-restore       a void mail record with the code "lost-in-restore", to whom is listed
+//	lost-unannounced      there are more of these than all acts "restored" that are right say were lost, lost minus records of each
+//	                      added up; reported with the first of them, once all records are read
 //	checkpoint-forged     a checkpoint that is malformed or not signed by the log's key of the last directory
 //	checkpoint-beyond     its size is more than the number of records
 //	checkpoint-fork       its root is not the tree's at its size
@@ -149,7 +157,7 @@
 //	tail                  records after the newest that has
 //	bundle-files          a file of the bundle is missing, added or altered
 //
-// opaque, clock-backwards, signature, agreement, sequence-late, repeat, receipt-contradicts, expired, restored, cosignature and tail leave the
-// record whole; every other finding breaks it. What an audit cannot see: that a whole newer part of a bundle was left out,
+// opaque, clock-backwards, signature, agreement, sequence-late, repeat, receipt-contradicts, expired, restored, lost-in-restore, cosignature and tail
+// leave the record whole; every other finding breaks it. What an audit cannot see: that a whole newer part of a bundle was left out,
 // if no checkpoint in it speaks of that part. Compare the newest checkpoint with the one an agency holds.
 package ledger

@@ -41,6 +41,8 @@ const (
 	FindExpiredEarly   Code = "expired-unknown"
 	FindAct            Code = "act"
 	FindRestored       Code = "restored"
+	FindLost           Code = "lost-in-restore"
+	FindLostUnknown    Code = "lost-unannounced"
 	FindCheckpoint     Code = "checkpoint-forged"
 	FindFork           Code = "checkpoint-fork"
 	FindBeyond         Code = "checkpoint-beyond"
@@ -56,7 +58,7 @@ const (
 // spoil every audit. A hole in a pair's numbers, or a receipt for what was never recorded, is no nonsense: either the named
 // agency or the broker did what it must not, and a person has to find out which.
 var notable = map[Code]bool{FindOpaque: true, FindClock: true, FindSignature: true, FindAgreement: true, FindRepeat: true, FindSequenceLate: true,
-	FindReceiptDiffers: true, FindExpired: true, FindTail: true, FindCosignature: true, FindRestored: true}
+	FindReceiptDiffers: true, FindExpired: true, FindTail: true, FindCosignature: true, FindRestored: true, FindLost: true}
 
 // Finding is one thing that an audit found.
 type Finding struct {
@@ -128,6 +130,8 @@ var advice = map[Code]string{
 	FindExpiredEarly:   "the expiry of a message that is not in the ledger",
 	FindAct:            "an act that its agency or the network root did not sign",
 	FindRestored:       "administrators say that the broker was restored from a backup here; agencies send again what was lost",
+	FindLost:           "its sender says that the broker lost it after it had arrived, and that it is not sent again: its consent was withdrawn or its body erased",
+	FindLostUnknown:    "senders say of more messages that the broker lost them than administrators say were lost",
 	FindCheckpoint:     "a checkpoint that the log's key did not sign",
 	FindFork:           "a signed checkpoint is not of these records: the log was shown in two forms",
 	FindBeyond:         "a signed checkpoint covers records that are not there: the log was shortened",

@@ -82,6 +82,17 @@ var hostile = map[string]func(*world){
 		w.must(err)
 		w.recs = append(w.recs, &Record{Kind: KindAct, Time: w.clock, Note: raw})
 	},
+	"lost and withdrawn since": func(w *world) {
+		for range 1 + w.rng.IntN(2) {
+			m := w.someManifest()
+			m.Outcome, m.Code = schemas.OutcomeVoid, schemas.CodeLostInRestore
+			w.send(m)
+			w.send(w.receipt(m, schemas.OutcomeDelivered))
+		}
+		if n := int64(len(w.recs)); w.rng.IntN(2) == 0 {
+			w.act(Act{Act: ActRestored, Records: n, Lost: n + w.rng.Int64N(3), Root: emptyRoot.String()}, w.root)
+		}
+	},
 	"void instead": func(w *world) {
 		if old, ok := w.someSent(); ok && old.Kind != schemas.KindReceipt {
 			m := old

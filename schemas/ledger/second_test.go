@@ -564,6 +564,8 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 	}
 	lanes := map[string]*lane{}
 	var mail []*secondManifest
+	var lost []int64 // records of messages whose senders say so
+	announced := 0
 	heads := []*secondHead{nil} // the last valid one, by size
 
 	for i, raw := range records {
@@ -628,6 +630,9 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 				s.add(FindAct, n)
 			case a.Act == "restored":
 				s.add(FindRestored, n)
+				for range min(a.Lost-a.Records, uint64(len(records))) { // of more nobody asks
+					announced++
+				}
 			}
 		case "mail":
 			if m == nil {
@@ -646,6 +651,10 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 			if s.agencies[m.To] == nil {
 				mail = append(mail, m)
 				break
+			}
+			if m.void() && m.Code == "lost-in-restore" {
+				s.add(FindLost, n)
+				lost = append(lost, n)
 			}
 			p := m.From + " " + m.To + " " + m.Lane
 			l := lanes[p]
@@ -687,6 +696,9 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 				next = c + 1
 			}
 		}
+	}
+	if len(lost) > announced {
+		s.add(FindLostUnknown, lost[0])
 	}
 	s.crosscheck(mail)
 	s.checkpoints(records, checkpoints, heads, quorum)
