@@ -92,7 +92,7 @@ func New(cfg *Config, log *slog.Logger, now func() time.Time) (_ *Agent, err err
 		Ask: func(ctx context.Context, verb string, request []byte) ([]byte, error) {
 			return a.link.Ask(ctx, verb, request)
 		},
-		Since: func() time.Time { return a.link.Since() }, Key: func() string { return a.vault.Public().SigningKey }, Cosign: a.vault.Cosign,
+		Since: func() time.Time { return a.link.Since() }, Key: func() string { return a.vault.Public().SigningKey }, Cosign: a.vault.Cosign, Sign: a.sign,
 		Tell: func(tx *store.Tx, e *store.Event) error { return a.emit.Event(tx, e) }, Asked: a.redeliveryAsked,
 		Evidence: filepath.Join(cfg.Data, EvidenceFolder), Now: a.now, Log: a.log})
 	a.courier = &intake.Courier{Agency: cfg.Agency, Vault: a.vault, Sign: a.sign, Directory: a.directory.View, Seen: a.witness.Seen}

@@ -149,6 +149,77 @@ func TestBrokerRestoreIsHealed(t *testing.T) {
 	}
 }
 
+// TestLostAndWithdrawn: the broker is restored and has lost a referral that had arrived and whose consent was withdrawn since. It
+// is not sent again, and the record accuses nobody: a tombstone under its number says so, signed by its sender. While no
+// administrator says that there was a restore, the record is broken.
+func TestLostAndWithdrawn(t *testing.T) {
+	b, p, n, _ := trio(t)
+	for _, m := range []*member{p, n} {
+		m.halt(t)
+		write(t, m.config, read(t, m.config)+"ledger: {every: 200ms}\n")
+		m.start(t)
+		m.ready(t)
+	}
+	first := p.mustSubmit(t, ngo, nil)
+	p.waitState(t, first.ID, "delivered")
+	p.caughtUp(t)
+	dir := b.Backup(t)
+	withdrawn := p.mustSubmit(t, ngo, nil)
+	p.waitState(t, withdrawn.ID, "delivered")
+	cert := p.out(t, withdrawn.ID).Certificates[0]
+	p.must(t, cert, "withdraw", "")
+	n.standing(t, cert, "withdrawn")
+	stands := p.mustSubmit(t, ngo, nil)
+	p.waitState(t, stands.ID, "delivered")
+	lost := max(p.caughtUp(t), n.caughtUp(t))
+	b.Stop(t)
+	b.Wipe(t)
+	ready := b.AwaitRestore(t)
+	restored, err := b.Restore(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready()
+	b.Publish(t)
+	after := p.mustSubmit(t, ngo, nil)
+	p.waitState(t, after.ID, "delivered")
+	var unannounced, buried []ledger.Finding
+	eventually(t, "everything is in the ledger again", func() bool {
+		_, found := verified(t, b, 6)
+		unannounced, buried = nil, nil
+		for _, f := range found {
+			switch {
+			case f.Code == ledger.FindLostUnknown:
+				unannounced = append(unannounced, f)
+			case f.Code == ledger.FindLost:
+				buried = append(buried, f)
+			}
+		}
+		return len(buried) > 0
+	})
+	if len(buried) != 1 || buried[0].Message != withdrawn.ID || len(unannounced) != 1 || unannounced[0].Message != withdrawn.ID {
+		t.Errorf("the ledger says that there were lost %v, and unannounced %v", buried, unannounced)
+	}
+	if _, err := b.Authority.RecordRestored(t.Context(), b.URL(), int64(restored.Records), lost, restored.Root); err != nil {
+		t.Fatal(err)
+	}
+	p.caughtUp(t)
+	sum, found := verified(t, b, 10)
+	broken(t, found, ledger.FindRestored, ledger.FindRepeat, ledger.FindLost)
+	if sum.Findings[ledger.FindLost] != 1 || sum.Findings[ledger.FindRestored] != 1 {
+		t.Errorf("the ledger says %v", sum.Findings)
+	}
+	for _, m := range []*member{p, n} {
+		if got := strings.Join(m.alarms(t), " "); strings.Contains(got, "ledger-omits") || strings.Contains(got, "ledger-contradicts") {
+			t.Errorf("%s has %s", m.id, got)
+		}
+	}
+	// What its sender knows of it is what it knew.
+	if it := p.out(t, withdrawn.ID); it.State != "delivered" {
+		t.Errorf("the withdrawn referral is now %q", it.State)
+	}
+}
+
 // TestUnannouncedRollback: a broker goes back to an earlier state and nobody says why. What it lost is sent again all the same;
 // the alarm stays.
 func TestUnannouncedRollback(t *testing.T) {

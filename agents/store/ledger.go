@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"waypost/schemas"
+	"waypost/schemas/envelope"
 )
 
 // Unproved is a message or receipt that lies in a stream of the broker and was not yet found in its ledger.
@@ -36,7 +37,7 @@ const (
 // Unproved lists up to limit rows of a table after a position, oldest first, and the position of the last one.
 func (s *Store) Unproved(ctx context.Context, table Table, after int64, limit int) (out []Unproved, last int64, err error) {
 	q := map[Table]string{
-		TableOutbox:   `SELECT n, id, thread, peer, lane, stream_seq, note, published FROM outbox WHERE recorded IS NULL AND stream_seq IS NOT NULL AND n > ? ORDER BY n LIMIT ?`,
+		TableOutbox:   `SELECT n, id, thread, peer, lane, stream_seq, coalesce(tombstone, note), published FROM outbox WHERE recorded IS NULL AND stream_seq IS NOT NULL AND n > ? ORDER BY n LIMIT ?`,
 		TableInbox:    `SELECT n, id, thread, peer, lane, stream_seq, note, received FROM inbox WHERE recorded IS NULL AND stream_seq > 0 AND n > ? ORDER BY n LIMIT ?`,
 		TableReceipts: `SELECT received, id, '', peer, 'receipt', stream_seq, note, received FROM receipts WHERE recorded IS NULL AND stream_seq > 0 AND received >= ? ORDER BY received LIMIT ?`,
 	}[table]
@@ -65,11 +66,11 @@ func (tx *Tx) Recorded(table Table, id string, index int64) error {
 }
 
 // Place returns where the broker stored a message of ours, or to us: its lane and its number in the lane's stream, 0 if it
-// never said. ErrNotFound for a message never sent nor accepted.
+// never said or has lost it. ErrNotFound for a message never sent nor accepted.
 func (s *Store) Place(ctx context.Context, id string) (lane schemas.Lane, streamSeq uint64, err error) {
 	var l string
 	var seq sql.NullInt64
-	err = s.read.QueryRowContext(ctx, `SELECT lane, stream_seq FROM outbox WHERE id = ?1 UNION ALL SELECT lane, stream_seq FROM inbox WHERE id = ?1 LIMIT 1`, id).Scan(&l, &seq)
+	err = s.read.QueryRowContext(ctx, `SELECT lane, CASE WHEN tombstone IS NULL THEN stream_seq END FROM outbox WHERE id = ?1 UNION ALL SELECT lane, stream_seq FROM inbox WHERE id = ?1 LIMIT 1`, id).Scan(&l, &seq)
 	return schemas.Lane(l), uint64(seq.Int64), classify(err)
 }
 
@@ -146,16 +147,39 @@ func (tx *Tx) ForgetCheckpoints(size int64) error {
 	return err
 }
 
-// SendAgain puts a message that the broker lost back to what waits for it. What has no body any more cannot be sent: false. Nor
-// can what its recipient has receipted and is stopped by now: whatever waits and is stopped may be taken back, and what has
-// arrived cannot be.
+// SendAgain puts a message that the broker lost back to what waits for it. What has no body any more cannot be sent: false,
+// unless it was never receipted and its consent is withdrawn, for then it is taken back like whatever else waits. What its
+// recipient has receipted and is stopped by now is not sent either: it would be taken back, and what has arrived cannot be.
 func (tx *Tx) SendAgain(id string, lane schemas.Lane) (bool, error) {
-	n, err := tx.exec(`UPDATE outbox SET state = 'pending', stream_seq = NULL, recorded = NULL WHERE id = ? AND state = 'published' AND (EXISTS (SELECT 1 FROM outbox_bodies WHERE message = n) OR kind = 'receipt' OR outcome = 'void')
+	n, err := tx.exec(`UPDATE outbox SET state = 'pending', stream_seq = NULL, recorded = NULL, tombstone = NULL WHERE id = ? AND state = 'published'
+		AND (EXISTS (SELECT 1 FROM outbox_bodies WHERE message = n) OR kind = 'receipt' OR outcome = 'void'
+			OR stopped IS NOT NULL AND EXISTS (SELECT 1 FROM certificates WHERE certificates.id = substr(basis, 9) AND withdrawn IS NOT NULL))
 		AND (stopped IS NULL OR receipt = '')`, id)
 	if err == nil && n > 0 {
 		tx.touch(outboxTopic(lane))
 	}
 	return n > 0, err
+}
+
+// Bury lets a tombstone leave in the place of a message that the broker lost and that SendAgain does not send: a void manifest
+// of its id and number, so that ledger and recipient have no hole there that accuses somebody. The message, its note and its
+// receipt stay here as they are. False for one without a receipt: nobody said that it arrived, and whoever audits must see that
+// it is missing.
+func (tx *Tx) Bury(m envelope.Manifest, at time.Time, sign Signer) (bool, error) {
+	m.Outcome, m.Code, m.Body, m.Size, m.RespondBy = schemas.OutcomeVoid, schemas.CodeLostInRestore, "", 0, nil
+	m.Sent = at // by the key that is in force now, which may be another than the message's
+	raw, err := sign(m, nil)
+	if err != nil {
+		return false, fmt.Errorf("sign tombstone: %w", err)
+	}
+	n, err := tx.exec(`UPDATE outbox SET tombstone = ?, stream_seq = NULL, recorded = NULL WHERE id = ? AND state = 'published' AND receipt <> '' AND kind <> 'receipt'`, raw, m.ID)
+	if err != nil {
+		return false, fmt.Errorf("store tombstone: %w", err)
+	}
+	if n > 0 {
+		tx.touch(outboxTopic(m.Lane))
+	}
+	return n > 0, nil
 }
 
 // Misplaced notes that the broker lost its copy of a message or receipt that we have: it has no place until its sender sends it

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +41,7 @@ type Outgoing struct {
 	Overdue      *time.Time
 	Stopped      *time.Time // its consent was withdrawn, or that was asked for
 	Erased       *time.Time
+	Tombstone    bool // it is not the message that leaves but what says so, see Tx.Bury
 	Certificates []string
 }
 
@@ -175,7 +178,38 @@ func (s *Store) PendingOutgoing(ctx context.Context, lane schemas.Lane, limit in
 		}
 		out = append(out, o)
 	}
-	return out, classify(rows.Err())
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read outbox: %w", classify(err))
+	}
+	stones, err := s.tombstones(ctx, lane, limit, except)
+	if err != nil || len(stones) == 0 {
+		return out, err
+	}
+	out = append(out, stones...)
+	slices.SortFunc(out, func(a, b *Outgoing) int { return cmp.Compare(a.N, b.N) })
+	return out[:min(len(out), limit)], nil
+}
+
+// tombstoneColumns are outboxColumns of what leaves in a message's place.
+var tombstoneColumns = strings.NewReplacer("respond_by", "NULL", "outcome, code", "'"+string(schemas.OutcomeVoid)+"', '"+schemas.CodeLostInRestore+"'",
+	"note, body, wrapped", "tombstone, NULL, NULL").Replace(outboxColumns)
+
+// tombstones are the ones in a lane that have not left, see Bury.
+func (s *Store) tombstones(ctx context.Context, lane schemas.Lane, limit int, except []string) (out []*Outgoing, err error) {
+	err = each(ctx, s.read, func(r row) error {
+		o, err := scanOutgoing(r, "")
+		if err != nil {
+			return err
+		}
+		if o.Tombstone = true; !slices.Contains(except, o.Manifest.To) {
+			out = append(out, o)
+		}
+		return nil
+	}, `SELECT `+tombstoneColumns+` FROM outbox WHERE tombstone IS NOT NULL AND stream_seq IS NULL AND lane = ? ORDER BY n LIMIT ?`, string(lane), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	return out, nil
 }
 
 // Published records that the broker has stored these messages. What was taken back while it was being published has left
@@ -183,6 +217,12 @@ func (s *Store) PendingOutgoing(ctx context.Context, lane schemas.Lane, limit in
 func (tx *Tx) Published(sent []*Outgoing, seqs []uint64, at time.Time) error {
 	for i, o := range sent {
 		id := o.Manifest.ID
+		if o.Tombstone {
+			if _, err := tx.exec(`UPDATE outbox SET published = ?, stream_seq = ? WHERE id = ? AND tombstone = ?`, millis(at), int64(seqs[i]), id, o.Note); err != nil {
+				return fmt.Errorf("mark published: %w", err)
+			}
+			continue
+		}
 		n, err := tx.exec(`UPDATE outbox SET state = 'published', hold = '', published = ?, stream_seq = ? WHERE id = ? AND state = 'pending' AND note = ?`,
 			millis(at), int64(seqs[i]), id, o.Note)
 		if err == nil && n == 0 {

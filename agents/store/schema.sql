@@ -33,10 +33,12 @@ CREATE TABLE outbox (
   stopped     INTEGER, -- the consent it is under was withdrawn, or that was asked for: no clock runs, nothing leaves
   erased      INTEGER, -- body and key are gone
   recorded    INTEGER, -- its number in the ledger, proved
+  tombstone   BLOB,    -- a signed void manifest that leaves in its place: it has arrived, the broker lost it, and it is not sent again
   UNIQUE (peer, lane, seq)
 ) STRICT;
 CREATE INDEX outbox_unproved ON outbox (n) WHERE recorded IS NULL AND stream_seq IS NOT NULL;
 CREATE INDEX outbox_pending ON outbox (lane, n) WHERE state = 'pending';
+CREATE INDEX outbox_tombstones ON outbox (lane, n) WHERE tombstone IS NOT NULL AND stream_seq IS NULL;
 CREATE INDEX outbox_held ON outbox (peer, lane, hold) WHERE state = 'pending' AND hold <> '';
 CREATE INDEX outbox_uncollected ON outbox (lane, published) WHERE state = 'published' AND receipt = '' AND outcome = '';
 CREATE INDEX outbox_waiting ON outbox (lane, respond_by) WHERE respond_by IS NOT NULL AND answered IS NULL AND stopped IS NULL;

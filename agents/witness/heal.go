@@ -154,7 +154,7 @@ func (w *Witness) restand(ctx context.Context, theirs *ledger.Checkpoint, page [
 				}
 				continue
 			}
-			sent, err := giveUp(tx, u)
+			sent, err := w.giveUp(tx, u)
 			if err != nil {
 				return err
 			}
@@ -168,10 +168,20 @@ func (w *Witness) restand(ctx context.Context, theirs *ledger.Checkpoint, page [
 	})
 }
 
-// giveUp takes a place from a message that does not stand there. What we sent is sent again; what others sent, they send again.
-func giveUp(tx *store.Tx, u store.Unproved) (again bool, err error) {
+// giveUp takes a place from a message that does not stand there, because the ledger went back. What we sent is sent again, or
+// a tombstone for it if it has arrived and is not to be sent; what others sent, they send again.
+func (w *Witness) giveUp(tx *store.Tx, u store.Unproved) (again bool, err error) {
 	if u.Table == store.TableOutbox {
 		again, err = tx.SendAgain(u.ID, u.Lane)
+	}
+	if u.Table == store.TableOutbox && !again && err == nil {
+		m, _, err := (&ledger.Record{Note: u.Note}).Manifest()
+		if err != nil {
+			return false, fmt.Errorf("read own manifest: %w", err)
+		}
+		if again, err = tx.Bury(*m, w.Now(), w.Sign); err != nil {
+			return false, err
+		}
 	}
 	if !again && err == nil {
 		err = tx.Misplaced(u.Table, u.ID)

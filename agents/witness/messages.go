@@ -104,7 +104,7 @@ func (w *Witness) missing(ctx context.Context, c *ledger.Checkpoint, u store.Unp
 	err := w.Store.Update(ctx, func(tx *store.Tx) (err error) {
 		switch {
 		case excused:
-			_, err = giveUp(tx, u)
+			_, err = w.giveUp(tx, u)
 		case u.Table == store.TableOutbox:
 			_, err = tx.SendAgain(u.ID, u.Lane)
 		}

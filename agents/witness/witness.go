@@ -53,6 +53,7 @@ type Config struct {
 	Since    func() time.Time                                                       // link.Link.Since
 	Key      func() string                                                          // our signing key as a note verifier key
 	Cosign   func(message []byte) ([]byte, error)                                   // signs with it
+	Sign     store.Signer                                                           // signs envelopes with it
 	Tell     func(tx *store.Tx, e *store.Event) error                               // hands an event to the agency's systems
 	Asked    func(ctx context.Context, act *ledger.Act, note []byte) error          // an administrator's verified request
 	Evidence string                                                                 // folder for the files of alarms

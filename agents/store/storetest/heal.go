@@ -18,6 +18,11 @@ func (w *teller) heals() {
 		Schema: "referral.v1", Lane: schemas.LaneUrgent, Seq: 90, Sent: Now, Basis: "vital-interests"}
 	receipt := own
 	receipt.ID, receipt.Kind, receipt.Lane, receipt.ReplyTo, receipt.Basis, receipt.Outcome = "01955ffe-0000-7000-8000-000000000000", schemas.KindReceipt, schemas.LaneReceipt, messageID(7), "", schemas.OutcomeDelivered
+	arrived, err := w.s.Outgoing(w.ctx, Us, messageID(1))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sign := Signer(w.t)
 	w.update(func(tx *store.Tx) {
 		w.tell("Tx.SaveCheckpoint", tx.SaveCheckpoint([]byte("older"), 5, Now), tx.SaveCheckpoint([]byte("newer"), 9, Now.Add(time.Second)))
 		w.tell("Tx.AddHealing", tx.AddHealing(&store.Healing{ID: "h1", What: store.HealBroker, Subject: "ours", At: Now, Size: 5, Next: 5}))
@@ -32,13 +37,17 @@ func (w *teller) heals() {
 		w.tell("Tx.SendAgain", again, err)
 		again, err = tx.SendAgain(receipt.ID, receipt.Lane)
 		w.tell("Tx.SendAgain", again, err)
+		for _, m := range []envelope.Manifest{own, arrived.Manifest} { // nobody said that the first one arrived
+			buried, err := tx.Bury(m, Now.Add(time.Minute), sign)
+			w.tell("Tx.Bury", buried, err)
+		}
 		w.tell("Tx.Misplaced", tx.Misplaced(store.TableOutbox, own.ID), tx.Misplaced(store.TableInbox, messageID(5)), tx.Misplaced(store.TableReceipts, messageID(8)))
 		w.tell("Tx.Placed", tx.Placed(store.TableInbox, messageID(5), []byte("n"), 71), tx.Placed(store.TableReceipts, messageID(8), []byte("n"), 72))
 		stands, err := tx.ReceiptStands(messageID(7))
 		w.tell("Tx.ReceiptStands", stands, err)
 	})
 	var kept []string
-	err := w.s.Checkpoints(w.ctx, func(raw []byte) (bool, error) {
+	err = w.s.Checkpoints(w.ctx, func(raw []byte) (bool, error) {
 		kept = append(kept, string(raw))
 		return true, nil
 	})

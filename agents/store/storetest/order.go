@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"waypost/agents/store"
 	"waypost/schemas"
@@ -63,18 +64,22 @@ func numbersLeaveInOrder(t *testing.T, p Place) {
 
 // arrivedIsNotTakenBack: the broker went back to a backup and lost what its recipient has receipted, and whose consent was
 // withdrawn since. It is not put back to what waits: there it would be taken back, and with it the evidence of what was sent.
+// A tombstone leaves in its place, under its number, as often as it is lost. What nobody has receipted is taken back, also when
+// its body is erased.
 func arrivedIsNotTakenBack(t *testing.T, p Place) {
 	ctx := context.Background()
 	s, sign := open(t, p), Signer(t)
-	cert := Stormy(t, s, sign, 11) // two of ours
+	cert := Stormy(t, s, sign, 21) // three of ours
 	rows, err := s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, nil)
-	if err != nil || len(rows) != 2 {
+	if err != nil || len(rows) != 3 {
 		t.Fatal(len(rows), err)
 	}
-	arrived, lost := rows[0].Manifest, rows[1].Manifest
-	again := map[string]bool{}
-	err = s.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.Published(rows, []uint64{7, 8}, Now); err != nil {
+	for _, o := range rows {
+		o.Manifest.From = Us // who leaves need not be told
+	}
+	arrived, lost, erased := rows[0].Manifest, rows[1].Manifest, rows[2].Manifest
+	Update(t, s, func(tx *store.Tx) error {
+		if err := tx.Published(rows, []uint64{7, 8, 9}, Now); err != nil {
 			return err
 		}
 		receipt := envelope.Manifest{ID: schemas.NewMessageID(), Thread: arrived.Thread, ReplyTo: arrived.ID, From: Them, To: Us, Kind: schemas.KindReceipt,
@@ -89,22 +94,76 @@ func arrivedIsNotTakenBack(t *testing.T, p Place) {
 		if _, err := tx.StopUnder(cert, Now); err != nil {
 			return err
 		}
-		for _, m := range []envelope.Manifest{arrived, lost} {
-			if again[m.ID], err = tx.SendAgain(m.ID, m.Lane); err != nil {
-				return err
-			}
-		}
-		return nil
+		_, err := tx.EraseThread(erased.Thread, Now)
+		return err
 	})
-	if err != nil || again[arrived.ID] || !again[lost.ID] {
-		t.Errorf("sent again: the one that arrived %v, the one that did not %v, %v", again[arrived.ID], again[lost.ID], err)
+	lose := func() (again, buried []string) {
+		Update(t, s, func(tx *store.Tx) error {
+			again, buried = nil, nil
+			for _, m := range []envelope.Manifest{arrived, lost, erased} {
+				sent, err := tx.SendAgain(m.ID, m.Lane)
+				if err != nil {
+					return err
+				}
+				instead, err := tx.Bury(m, Now.Add(time.Hour), sign)
+				if err != nil {
+					return err
+				}
+				if sent {
+					again = append(again, m.ID)
+				}
+				if instead {
+					buried = append(buried, m.ID)
+				}
+			}
+			return nil
+		})
+		return again, buried
+	}
+	if again, buried := lose(); !slices.Equal(again, []string{lost.ID, erased.ID}) || !slices.Equal(buried, []string{arrived.ID}) {
+		t.Errorf("of %s, %s and %s were sent again %v, and buried %v", arrived.ID, lost.ID, erased.ID, again, buried)
 	}
 	unsent, _, err := s.LeftOver(ctx, Us, 10)
-	if err != nil || len(unsent) != 1 || unsent[0].Manifest.ID != lost.ID {
+	if err != nil || len(unsent) != 2 || unsent[0].Manifest.ID != lost.ID || unsent[1].Manifest.ID != erased.ID {
 		t.Errorf("to be taken back: %d, %v", len(unsent), err)
 	}
-	o, err := s.Outgoing(ctx, Us, arrived.ID)
-	if err != nil || len(o.Body) == 0 || o.Manifest.Void() {
-		t.Errorf("what arrived: %d bytes, void %v, %v", len(o.Body), o.Manifest.Void(), err)
+	for seq := uint64(17); seq < 19; seq++ { // the broker loses the tombstone too
+		leaves, err := s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, nil)
+		if err != nil || len(leaves) != 1 || leaves[0].Manifest.ID != arrived.ID || !leaves[0].Tombstone || !leaves[0].Manifest.Void() || len(leaves[0].Body) != 0 {
+			t.Fatalf("leaves: %+v, %v", leaves, err)
+		}
+		said, err := envelope.Parse(leaves[0].Raw())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := said.Manifest; m.ID != arrived.ID || m.Seq != arrived.Seq || m.To != arrived.To || !m.Void() || m.Code != schemas.CodeLostInRestore || !m.Sent.Equal(Now.Add(time.Hour)) {
+			t.Errorf("the tombstone says %+v", m)
+		}
+		if others, err := s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, []string{Them}); err != nil || len(others) != 0 {
+			t.Errorf("to others: %d, %v", len(others), err)
+		}
+		Update(t, s, func(tx *store.Tx) error { return tx.Published(leaves, []uint64{seq}, Now.Add(2*time.Hour)) })
+		if more, err := s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, nil); err != nil || len(more) != 0 {
+			t.Errorf("after it left: %d, %v", len(more), err)
+		}
+		unproved, _, err := s.Unproved(ctx, store.TableOutbox, 0, 10)
+		if err != nil || len(unproved) != 1 || unproved[0].Seq != seq || string(unproved[0].Note) != string(leaves[0].Note) || !unproved[0].At.Equal(Now.Add(2*time.Hour)) {
+			t.Errorf("looked for in the ledger: %+v, %v", unproved, err)
+		}
+		if _, at, err := s.Place(ctx, arrived.ID); err != nil || at != 0 {
+			t.Errorf("the message itself stands at %d, %v", at, err)
+		}
+		o, err := s.Outgoing(ctx, Us, arrived.ID)
+		if err != nil || len(o.Body) == 0 || o.Manifest.Void() || o.State != store.Published || o.Receipt != schemas.OutcomeDelivered || string(o.Note) != string(rows[0].Note) {
+			t.Errorf("what arrived: %+v, %v", o, err)
+		}
+		lose()
+	}
+	// The consent stands after all, as it can when its withdrawal was only asked for: the message itself goes, and no tombstone.
+	Update(t, s, func(tx *store.Tx) error { return tx.ReleaseUnder(cert, Now) })
+	again, _ := lose()
+	leaves, err := s.PendingOutgoing(ctx, schemas.LaneUrgent, 1, nil)
+	if err != nil || !slices.Contains(again, arrived.ID) || len(leaves) != 1 || leaves[0].Tombstone || string(leaves[0].Note) != string(rows[0].Note) {
+		t.Errorf("after the consent stood again: %v %+v, %v", again, leaves, err)
 	}
 }
