@@ -31,7 +31,7 @@ type engine interface {
 	limit(ctx context.Context, db *database, bytes int64) error
 	// size is what the store takes on disk, in bytes.
 	size(ctx context.Context, db *database) (int64, error)
-	// scrub takes away what erased rows leave behind.
+	// scrub takes away what erased rows leave behind. Updates go on beside it.
 	scrub(ctx context.Context, db *database) error
 }
 

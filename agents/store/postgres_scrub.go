@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// scrubPatience bounds how long scrub waits for whoever still sees what was erased.
-const scrubPatience = 2 * time.Second
-
 // older asks whether anything in the server still keeps rows that were deleted before a transaction number was next: an open
 // snapshot (a backup of this agent, pg_dump), a prepared transaction, a standby, a replication slot. VACUUM leaves those rows
 // where they are and says nothing.

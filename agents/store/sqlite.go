@@ -3,11 +3,15 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 )
+
+// busyWait is how long reads and updates wait for other processes, in milliseconds.
+const busyWait = 10_000
 
 // Open opens or creates the SQLite database at path. Its folder must exist.
 func Open(path string) (*Store, error) {
@@ -22,16 +26,16 @@ func Open(path string) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	f.Close()
-	dsn := func(lock string) string {
+	dsn := func(lock string, wait int) string {
 		q := url.Values{}
 		q.Add("_txlock", lock)
-		for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)",
+		for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", fmt.Sprintf("busy_timeout(%d)", wait), "foreign_keys(1)",
 			"secure_delete(ON)", "temp_store(MEMORY)", "cache_size(-8000)", fmt.Sprintf("wal_autocheckpoint(%d)", moveMost), fmt.Sprintf("journal_size_limit(%d)", moveKept)} {
 			q.Add("_pragma", p)
 		}
 		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 	}
-	to, err := newConnector(dsn("immediate"))
+	to, err := newConnector(dsn("immediate", busyWait))
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -41,14 +45,19 @@ func Open(path string) (*Store, error) {
 		w.Close()
 		return nil, err
 	}
-	if to, err = newConnector(dsn("deferred")); err != nil {
+	if to, err = newConnector(dsn("deferred", busyWait)); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	moving, err := newConnector(dsn("deferred", moveWait))
+	if err != nil {
 		w.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	r := sql.OpenDB(to)
 	r.SetMaxOpenConns(readers)
 	r.SetMaxIdleConns(readers) // to open one anew costs more than most reads
-	return begun(&sqliteEngine{mover: newMover(to)}, w, r)
+	return begun(&sqliteEngine{mover: newMover(moving)}, w, r)
 }
 
 // migrate brings an empty database to Version inside one immediate transaction, so two starters cannot race, and
@@ -123,18 +132,20 @@ func (*sqliteEngine) limit(ctx context.Context, db *database, n int64) error {
 }
 
 // scrub empties the write-ahead log, where erased pages lie until it is used again; the pages themselves were overwritten
-// (secure_delete).
-func (e *sqliteEngine) scrub(ctx context.Context, db *database) error {
-	e.mover.mu.Lock()
-	defer e.mover.mu.Unlock()
-	var busy, pages, moved int
-	if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
-		return fmt.Errorf("scrub store: %w", classify(err))
+// (secure_delete). It tries again and again for a while, so that updates pass in between: somebody who reads for long, as a
+// backup does, must not keep an urgent message from being accepted.
+func (e *sqliteEngine) scrub(ctx context.Context, _ *database) error {
+	wait, cancel := context.WithTimeout(ctx, scrubPatience)
+	defer cancel()
+	for {
+		err := e.mover.empty(ctx)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrBusy) || !pause(wait, scrubRest) {
+			return fmt.Errorf("scrub store: %w", err)
+		}
 	}
-	if busy != 0 {
-		return fmt.Errorf("scrub store: %w", ErrBusy)
-	}
-	return nil
 }
 
 func (*sqliteEngine) size(ctx context.Context, db *database) (n int64, err error) {

@@ -101,10 +101,11 @@ func begun(e engine, write, read *sql.DB) (*Store, error) {
 	for _, t := range topics {
 		s.wake[t] = []chan struct{}{make(chan struct{}, 1)}
 	}
-	if err := s.recall(context.Background()); err != nil {
-		return nil, errors.Join(err, read.Close(), write.Close())
-	}
 	ctx, cancel := context.WithCancel(context.Background())
+	if err := s.recall(ctx); err != nil {
+		cancel()
+		return nil, errors.Join(err, e.tend(ctx), read.Close(), write.Close())
+	}
 	go func() { s.tended <- e.tend(ctx) }()
 	go func() { defer cancel(); s.writer() }()
 	return s, nil
@@ -177,10 +178,6 @@ func classify(err error) error {
 // LimitSize bounds a SQLite file to about n bytes; further writes fail with ErrFull until something is deleted. It is how an
 // operator keeps an agent from filling a shared disk. PostgreSQL has its own means: ErrNoLimit.
 func (s *Store) LimitSize(ctx context.Context, n int64) error { return s.engine.limit(ctx, s.write, n) }
-
-// Scrub takes away what erased rows leave behind: SQLite's write-ahead log is emptied, PostgreSQL's dead rows are vacuumed.
-// ErrBusy when somebody still reads what was erased.
-func (s *Store) Scrub(ctx context.Context) error { return s.engine.scrub(ctx, s.write) }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }
 

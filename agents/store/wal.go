@@ -20,12 +20,14 @@ const (
 	// moveKept is how long a log that begins anew may stay, in bytes. Somebody who reads for long, as a backup does, has it grow
 	// without bound; when they are through, its disk is given back.
 	moveKept = 4 * moveRest * 4096
+	// moveWait is how long emptying the log waits for somebody who reads or writes, in milliseconds.
+	moveWait = 20
 )
 
 // mover moves SQLite's write-ahead log into the database file beside the writer. SQLite would do it within a commit: then, of
 // some messages in a row, each waits for a quarter of a second for thousands of pages of others (BenchmarkCommitBesideMove).
 type mover struct {
-	to      driver.Connector
+	db      *sql.DB    // a connection of its own, which gives up at once where another would wait
 	mu      sync.Mutex // held while moving: SQLite refuses two at once
 	failed  bool       // the last move did; with mu
 	commits int        // since it was woken; the writer's own
@@ -33,19 +35,21 @@ type mover struct {
 	rest    atomic.Bool // the writer is to move the rest
 }
 
-func newMover(to driver.Connector) *mover { return &mover{to: to, due: make(chan struct{}, 1)} }
+func newMover(to driver.Connector) *mover {
+	m := &mover{db: sql.OpenDB(to), due: make(chan struct{}, 1)}
+	m.db.SetMaxOpenConns(1)
+	return m
+}
 
 // run moves when it is due, until ctx ends.
 func (m *mover) run(ctx context.Context) error {
-	db := sql.OpenDB(m.to)
-	db.SetMaxOpenConns(1)
 	for {
 		select {
 		case <-ctx.Done():
-			return db.Close()
+			return m.db.Close()
 		case <-m.due:
 		}
-		if pages, err := m.move(ctx, db); err == nil && pages >= moveRest {
+		if pages, err := m.move(ctx, m.db); err == nil && pages >= moveRest {
 			m.rest.Store(true)
 		}
 	}
@@ -81,6 +85,24 @@ func (m *mover) moved(ctx context.Context, db *sql.DB) (pages int, err error) {
 		return 0, fmt.Errorf("move log: %w", classify(err))
 	}
 	return pages, nil
+}
+
+// empty moves all of the log and cuts it to nothing; ErrBusy when somebody reads from it. Nobody can write meanwhile, so what takes
+// long is moved before, and it waits for readers no longer than moveWait.
+func (m *mover) empty(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := m.moved(ctx, m.db); err != nil {
+		return err
+	}
+	var busy, pages, moved int
+	if err := m.db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+		return fmt.Errorf("empty log: %w", classify(err))
+	}
+	if busy != 0 {
+		return ErrBusy
+	}
+	return nil
 }
 
 // fit tries once more when the last move failed, and says why that fails too. Nothing else would: updates succeed as long as
