@@ -159,6 +159,7 @@ func (a *Agent) openStore() error {
 	if a.store, err = OpenStore(a.cfg); err != nil {
 		return err
 	}
+	a.store.ScrubSoon()
 	if a.store.Shared() {
 		a.store.StandBy()
 	}

@@ -55,8 +55,7 @@ func (a *Agent) EraseThread(ctx context.Context, thread string) (*api.Erased, er
 		return nil, err
 	}
 	if err := a.store.Scrub(ctx); err != nil {
-		// It is erased for everybody who asks from now on. In SQLite the pages are overwritten and the log behind them is emptied at
-		// the next occasion; PostgreSQL frees the rows when nobody sees them any more.
+		// It is erased for everybody who asks from now on. The store goes on trying by itself, until nobody sees it any more.
 		a.log.Warn("bytes of what was erased are not taken away yet", "thread", thread, "err", err)
 	}
 	if answer := a.recorded(ctx, act.ID); answer != nil {

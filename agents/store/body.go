@@ -19,6 +19,7 @@ func (tx *Tx) setBody(table Table, id string, body, wrapped []byte) error {
 
 // eraseBodies destroys the bodies and file keys of some messages of a table.
 func (tx *Tx) eraseBodies(table Table, where string, args ...any) error {
-	_, err := tx.exec(`DELETE FROM `+string(table)+`_bodies WHERE message IN (SELECT n FROM `+string(table)+` WHERE `+where+`)`, args...)
+	n, err := tx.exec(`DELETE FROM `+string(table)+`_bodies WHERE message IN (SELECT n FROM `+string(table)+` WHERE `+where+`)`, args...)
+	tx.erases = tx.erases || n > 0
 	return err
 }

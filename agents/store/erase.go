@@ -34,7 +34,7 @@ func (tx *Tx) UnderWay(thread string) (u UnderWay, err error) {
 
 // EraseThread destroys the bodies and keys of all messages of a thread, what of it lies in quarantine, and its dates, and
 // says how many messages there were. ErrNotFound for a thread that never was here. Ids, receipts and history stay: they say
-// that it happened, not what it said. SQLite overwrites what is freed (secure_delete); Scrub empties the log behind it.
+// that it happened, not what it said. SQLite overwrites what is freed (secure_delete); for what lies elsewhere see Scrub.
 func (tx *Tx) EraseThread(thread string, at time.Time) (int64, error) {
 	var known bool
 	if err := tx.tx.QueryRowContext(tx.ctx, `SELECT EXISTS (SELECT 1 FROM inbox WHERE thread = ?1) OR EXISTS (SELECT 1 FROM outbox WHERE thread = ?1)
@@ -64,9 +64,11 @@ func (tx *Tx) EraseThread(thread string, at time.Time) (int64, error) {
 			return 0, fmt.Errorf("erase thread: %w", err)
 		}
 	}
-	if _, err := tx.exec(`DELETE FROM timers WHERE thread = ?`, thread); err != nil {
+	dates, err := tx.exec(`DELETE FROM timers WHERE thread = ?`, thread)
+	if err != nil {
 		return 0, fmt.Errorf("erase thread: %w", err)
 	}
+	tx.erases = tx.erases || total+dates > 0
 	tx.touch(Clocks)
 	return total, nil
 }

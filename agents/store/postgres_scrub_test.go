@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"testing"
+	"time"
 
 	"waypost/agents/store"
 	"waypost/agents/store/postgrestest"
@@ -89,4 +90,13 @@ func TestScrubBehindASnapshot(t *testing.T) {
 	if n := dead(); n != 0 {
 		t.Errorf("%d erased rows are left", n)
 	}
+	// Nor need anybody ask.
+	erase()
+	for range 600 {
+		if dead() == 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("%d erased rows are left", dead())
 }

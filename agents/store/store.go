@@ -68,21 +68,23 @@ const readers = 4
 
 // Store is an open database. Close it to release it.
 type Store struct {
-	engine engine
-	write  *database
-	read   *database
-	stop   chan struct{}
-	ended  chan struct{} // closed when the writer has gone
-	tended chan error    // what became of what the engine does beside it
-	once   sync.Once
-	wake   map[Topic][]chan struct{}
+	engine  engine
+	write   *database
+	read    *database
+	stop    chan struct{}
+	ended   chan struct{} // closed when the writer has gone
+	tended  chan error    // what became of what the engine does beside it
+	cleaned chan struct{} // closed when nothing is scrubbed any more
+	once    sync.Once
+	wake    map[Topic][]chan struct{}
 
-	urgent chan *job
-	jobs   chan *job
-	passed int // groups in a row without the routine jobs that wait; the writer's own
-	pace   pace
-	gate   gate
-	fence  atomic.Int64 // number of the Lead under which updates happen; 0: none is needed; standing: none happens
+	urgent  chan *job
+	jobs    chan *job
+	passed  int // groups in a row without the routine jobs that wait; the writer's own
+	pace    pace
+	gate    gate
+	remains remains
+	fence   atomic.Int64 // number of the Lead under which updates happen; 0: none is needed; standing: none happens
 
 	held, forgot atomic.Bool // see Tx
 
@@ -97,7 +99,8 @@ type Store struct {
 // begun starts the writer of an open database.
 func begun(e engine, write, read *sql.DB) (*Store, error) {
 	s := &Store{engine: e, pace: pace{base: time.Now()}, write: &database{write, e}, read: &database{read, e}, urgent: make(chan *job, 256), jobs: make(chan *job, 256),
-		stop: make(chan struct{}), ended: make(chan struct{}), tended: make(chan error, 1), wake: map[Topic][]chan struct{}{}}
+		stop: make(chan struct{}), ended: make(chan struct{}), tended: make(chan error, 1), cleaned: make(chan struct{}),
+		remains: remains{turn: make(chan struct{}, 1), due: make(chan struct{}, 1)}, wake: map[Topic][]chan struct{}{}}
 	for _, t := range topics {
 		s.wake[t] = []chan struct{}{make(chan struct{}, 1)}
 	}
@@ -106,6 +109,7 @@ func begun(e engine, write, read *sql.DB) (*Store, error) {
 		cancel()
 		return nil, errors.Join(err, e.tend(ctx), read.Close(), write.Close())
 	}
+	go func() { defer close(s.cleaned); s.clean(ctx) }()
 	go func() { s.tended <- e.tend(ctx) }()
 	go func() { defer cancel(); s.writer() }()
 	return s, nil
@@ -149,6 +153,7 @@ func checkVersion(v int) error {
 func (s *Store) Close() error {
 	s.once.Do(func() { close(s.stop) })
 	<-s.ended
+	<-s.cleaned
 	tended := <-s.tended
 	s.tended <- tended // for a second Close
 	return errors.Join(tended, s.read.Close(), s.write.Close())

@@ -160,7 +160,7 @@ func (tx *Tx) Refuse(id string, at time.Time) (bool, error) {
 }
 
 // EraseUnder destroys the bodies and keys of all messages under a certificate and says how many there were. Ids, receipts
-// and history stay: they say that it happened, not what it said. SQLite overwrites what is freed (secure_delete).
+// and history stay: they say that it happened, not what it said. SQLite overwrites what is freed (secure_delete); for what lies elsewhere see Scrub.
 func (tx *Tx) EraseUnder(certificate string, at time.Time) (int64, error) {
 	basis := envelope.ConsentPrefix + certificate
 	var total int64

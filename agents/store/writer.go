@@ -37,6 +37,7 @@ type Tx struct {
 	tx      *transaction
 	touched map[Topic]bool
 	stops   bool // it keeps hand-overs back that were due
+	erases  bool // something is left behind that must not lie there
 	held    bool // no number is given: the store was restored, see Healing
 	forgot  bool // some receipts that stand are not in the outbox
 }
@@ -229,7 +230,7 @@ func (s *Store) transact(first *job, more func() *job, touched map[Topic]bool) (
 	if own := s.fence.Load(); own != 0 && own != sqlTx.lead {
 		return []*job{first}, false, ErrStandby // the other one took over while we were stopped or cut off
 	}
-	wrote, stops := false, false
+	wrote, stops, erases := false, false, false
 	for j := first; j != nil; j = another(more) {
 		group = append(group, j)
 		if j.err = j.ctx.Err(); j.err != nil {
@@ -257,7 +258,7 @@ func (s *Store) transact(first *job, more func() *job, touched map[Topic]bool) (
 			}
 		}
 		if j.err == nil {
-			wrote, stops = true, stops || tx.stops
+			wrote, stops, erases = true, stops || tx.stops, erases || tx.erases
 			for t := range tx.touched {
 				touched[t] = true
 			}
@@ -271,7 +272,11 @@ func (s *Store) transact(first *job, more func() *job, touched map[Topic]bool) (
 			return group, false, err
 		}
 	}
-	if stored, err := s.committed(ctx, sqlTx, stops); err != nil {
+	stored, err = s.committed(ctx, sqlTx, stops)
+	if erases && stored {
+		s.ScrubSoon()
+	}
+	if err != nil {
 		return group, stored, fmt.Errorf("commit: %w", classify(err))
 	}
 	if s.AfterCommit != nil {
