@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"waypost/schemas"
+	"waypost/schemas/consent"
 	"waypost/schemas/envelope"
 )
 
@@ -231,6 +232,9 @@ func (tx *Tx) Published(sent []*Outgoing, seqs []uint64, at time.Time) error {
 			if err == nil && n > 0 {
 				err = tx.setBody(TableOutbox, id, o.Body, o.Wrapped)
 			}
+			if err == nil && n > 0 {
+				err = tx.erasedMeanwhile(id, at)
+			}
 		}
 		if err == nil && n == 0 {
 			// Its receipt was quicker than this note. Where it stands is known only here, and without it nobody looks for it in
@@ -249,6 +253,16 @@ func (tx *Tx) Published(sent []*Outgoing, seqs []uint64, at time.Time) error {
 		}
 	}
 	return nil
+}
+
+// erasedMeanwhile erases a message that has left although it was taken back, when all under its consent was erased in between.
+func (tx *Tx) erasedMeanwhile(id string, at time.Time) error {
+	n, err := tx.exec(`UPDATE outbox SET erased = ? WHERE id = ? AND `+notControl+` AND EXISTS
+		(SELECT 1 FROM duties WHERE certificate = substr(outbox.basis, 9) AND act = ? AND outcome = ?)`, millis(at), id, string(consent.ActWithdrawn), string(schemas.HolderErased))
+	if err != nil || n == 0 {
+		return err
+	}
+	return tx.setBody(TableOutbox, id, nil, nil)
 }
 
 // Hold says why messages to a peer in a lane are not leaving; an empty code releases them.

@@ -51,6 +51,7 @@ func Store(t *testing.T, fresh func(t *testing.T) Place) {
 		{"withdrawal storm", withdrawalStorm},
 		{"stopped before it was released", stoppedBeforeReleased},
 		{"taken back while leaving", takenBackWhileLeaving},
+		{"erased while leaving", erasedWhileLeaving},
 		{"numbers leave in order", numbersLeaveInOrder},
 		{"what arrived is not taken back", arrivedIsNotTakenBack},
 		{"gauges", gauges},

@@ -240,3 +240,42 @@ func takenBackWhileLeaving(t *testing.T, p Place) {
 		t.Errorf("%v: void %v, state %s, %d bytes", err, o.Manifest.Void(), o.State, len(o.Body))
 	}
 }
+
+// erasedWhileLeaving: when the broker's word that it took a message comes after its consent was withdrawn, it was taken back and
+// all under the consent was erased, the outbox says that it has left, and its body stays erased.
+func erasedWhileLeaving(t *testing.T, p Place) {
+	ctx := context.Background()
+	s, sign := open(t, p), Signer(t)
+	cert, other := Stormy(t, s, sign, 1), Stormy(t, s, sign, 1)
+	rows, err := s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, nil)
+	if err != nil || len(rows) != 2 {
+		t.Fatal(err)
+	}
+	Update(t, s, func(tx *store.Tx) error {
+		for _, o := range rows {
+			full, err := s.Outgoing(ctx, Us, o.Manifest.ID)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.TakeBack(full, "consent-withdrawn", sign); err != nil {
+				return err
+			}
+		}
+		d := &store.Duty{Statement: schemas.NewThreadID(), Certificate: cert, Issuer: Them, By: Them, Act: consent.ActWithdrawn, Message: schemas.NewMessageID(), Thread: schemas.NewThreadID(), Received: Now, Due: Now}
+		if _, err := tx.AddDuty(d); err != nil {
+			return err
+		}
+		if _, err := tx.EraseUnder(cert, Now); err != nil {
+			return err
+		}
+		return tx.DecideDuties(cert, consent.ActWithdrawn, schemas.HolderAnswer{Outcome: schemas.HolderErased}, Now)
+	})
+	Update(t, s, func(tx *store.Tx) error { return tx.Published(rows, []uint64{7, 8}, Now) })
+	for _, o := range rows {
+		erased := o.Manifest.Basis == "consent:"+cert
+		got, err := s.Outgoing(ctx, Us, o.Manifest.ID)
+		if err != nil || got.Manifest.Void() || got.State != store.Published || (got.Body == nil) != erased || (got.Wrapped == nil) != erased || (got.Erased != nil) != erased {
+			t.Errorf("%v: under %s, erased %v: void %v, state %s, %d bytes, marked %v", err, other, erased, got.Manifest.Void(), got.State, len(got.Body), got.Erased)
+		}
+	}
+}
