@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,12 +21,9 @@ func Open(path string) (*Store, error) {
 			return nil, fmt.Errorf("open store: %w", err)
 		}
 	}
-	// Created here first so that it is never readable by others, whatever the umask.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	if err := made(path); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	f.Close()
 	dsn := func(lock string, wait int) string {
 		q := url.Values{}
 		q.Add("_txlock", lock)
@@ -58,6 +56,19 @@ func Open(path string) (*Store, error) {
 	r.SetMaxOpenConns(readers)
 	r.SetMaxIdleConns(readers) // to open one anew costs more than most reads
 	return begun(&sqliteEngine{mover: newMover(moving)}, w, r)
+}
+
+// made sees that the file is there, never readable by others, whatever the umask. One that is there is not touched: to close it
+// would take away the locks (POSIX) that this process has on it, and SQLite in another one would throw away the log under it.
+func made(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // migrate brings an empty database to Version inside one immediate transaction, so two starters cannot race, and
