@@ -2,10 +2,12 @@ package agents
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,5 +181,76 @@ func TestUnreleasedStaysDue(t *testing.T) {
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
 		t.Errorf("%d files, %v", len(files), err)
+	}
+}
+
+// slow is a folder sink that takes its time to show what it has.
+type slow struct {
+	route.BatchSink
+	showing func()
+}
+
+func (s *slow) DeliverAll(ctx context.Context, ds []*route.Delivery, release route.Release) (int, error) {
+	return s.BatchSink.DeliverAll(ctx, ds, func(show func(may func(i int) bool)) error {
+		return release(func(may func(i int) bool) { s.showing(); show(may) })
+	})
+}
+
+// TestOvertakenKeepsOrder: what a slow sink left out because a withdrawal went past is shown before what follows it, also where one
+// in between can never be shown.
+func TestOvertakenKeepsOrder(t *testing.T) {
+	s, err := store.Open(filepath.Join(t.TempDir(), StoreFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	dir := filepath.Join(t.TempDir(), "intake")
+	folder, err := route.NewFolder(route.FolderConfig{Name: "intake", Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, ended := time.Now(), schemas.NewThreadID()
+	err = s.Update(t.Context(), func(tx *store.Tx) error {
+		for i, cert := range []string{ended, schemas.NewThreadID(), schemas.NewThreadID(), schemas.NewThreadID()} {
+			m := envelope.Manifest{ID: schemas.NewMessageID(), Thread: schemas.NewThreadID(), From: "northshire-police", To: "harbour-ngo", Kind: schemas.KindReferral, Schema: "referral.v1",
+				Lane: schemas.LaneRoutine, Seq: uint64(i + 1), Sent: now, Basis: envelope.ConsentPrefix + cert}
+			if err := tx.AddIncoming(&store.Incoming{Manifest: m, Note: []byte("n"), Body: []byte("b"), Wrapped: []byte("w"), Received: now, StreamSeq: uint64(i + 1)}); err != nil {
+				return err
+			}
+			if err := tx.AddDelivery(&store.Delivery{Source: store.FromInbox, Ref: m.ID, Sink: "intake", Required: true, Due: now}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	due, err := s.DueDeliveries(t.Context(), "intake", false, now, dispatchMax)
+	if err != nil || len(due) != 4 {
+		t.Fatalf("%d due, %v", len(due), err)
+	}
+	var all []handOver
+	for _, d := range due {
+		all = append(all, handOver{d: d, doc: &route.Delivery{ID: d.Ref, Data: []byte("{}")}})
+	}
+	all[2].doc, all[2].err = nil, &route.Permanent{Err: errors.New("cannot be opened")}
+	once := sync.OnceFunc(func() {
+		err := s.Update(t.Context(), func(tx *store.Tx) error { _, err := tx.StopUnder(ended, now); return err })
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	p := &dispatcher{agency: "harbour-ngo", sink: &slow{folder.(route.BatchSink), once}, store: s, now: time.Now, log: slog.New(slog.DiscardHandler)}
+	results, well := p.handOver(t.Context(), all)
+	if len(results) != 0 || well {
+		t.Errorf("%d results, well %v: something went before what was left out", len(results), well)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("%d files, %v", len(files), err)
+	}
+	// The next time it is the turn of all but the one that was withdrawn.
+	if due, err = s.DueDeliveries(t.Context(), "intake", false, now, dispatchMax); err != nil || len(due) != 3 {
+		t.Errorf("%d due, %v, want 3", len(due), err)
 	}
 }

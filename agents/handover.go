@@ -76,6 +76,9 @@ func (p *dispatcher) handOver(ctx context.Context, all []handOver) (results []re
 			p.log.Error("deliveries not readable", "sink", p.sink.Name(), "err", err)
 			return results, false // they stay due: the sink did nothing wrong
 		}
+		if errors.Is(err, store.ErrOvertaken) {
+			return results, false // what was left out may still be due, and goes before what follows it
+		}
 		results = append(results, result{all[0].d, err, when})
 		all = all[1:]
 		if stop := (*route.Permanent)(nil); !errors.As(err, &stop) {
@@ -103,6 +106,7 @@ func (p *dispatcher) deliver(ctx context.Context, all []handOver) (taken int, he
 		due[i], docs[i] = h.d, h.doc
 	}
 	held = map[int64]bool{}
+	overtaken := error(nil)
 	taken, err = batch.DeliverAll(ctx, docs, func(show func(may func(i int) bool)) error {
 		err := p.store.Release(ctx, due, func(still func(n int64) bool) {
 			show(func(i int) bool {
@@ -115,6 +119,7 @@ func (p *dispatcher) deliver(ctx context.Context, all []handOver) (taken int, he
 		})
 		if errors.Is(err, store.ErrOvertaken) {
 			p.log.Warn("sink so slow that a withdrawal did not wait for it; a document may have appeared after it was stopped", "sink", p.sink.Name(), "code", "sink-overtaken")
+			overtaken = err
 			return nil
 		}
 		if err != nil {
@@ -122,5 +127,8 @@ func (p *dispatcher) deliver(ctx context.Context, all []handOver) (taken int, he
 		}
 		return nil
 	})
+	if err == nil {
+		err = overtaken
+	}
 	return taken, held, err
 }
