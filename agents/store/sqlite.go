@@ -9,6 +9,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // busyWait is how long reads and updates wait for other processes, in milliseconds.
@@ -39,7 +43,7 @@ func Open(path string) (*Store, error) {
 	}
 	w := sql.OpenDB(to)
 	w.SetMaxOpenConns(1)
-	if err := migrate(w); err != nil {
+	if err := patiently(func() error { return migrate(w) }); err != nil {
 		w.Close()
 		return nil, err
 	}
@@ -69,6 +73,18 @@ func made(path string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// patiently repeats what fails because another process is making the same database at this moment. SQLite waits for a lock by
+// itself, but not where two that wait could wait for each other: the change to WAL is such a place.
+func patiently(open func() error) error {
+	for end := time.Now().Add(busyWait * time.Millisecond); ; time.Sleep(5 * time.Millisecond) {
+		err := open()
+		var e *sqlite.Error
+		if !errors.As(err, &e) || e.Code()&0xff != sqlite3.SQLITE_BUSY || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // migrate brings an empty database to Version inside one immediate transaction, so two starters cannot race, and

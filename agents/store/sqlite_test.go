@@ -2,12 +2,14 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"waypost/agents/store"
 	"waypost/agents/store/storetest"
@@ -46,6 +48,39 @@ func TestOneAgentPerStore(t *testing.T) {
 		t.Fatalf("after release: %v", err)
 	}
 	l.Release()
+}
+
+// TestWaitsForAnotherStarter: a store that another process is making at this moment is waited for.
+func TestWaitsForAnotherStarter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.db")
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	other, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		s, err := store.Open(path)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("while the other one is at it: %v", err)
+	case <-time.After(100 * time.Millisecond): // long enough to fail
+	}
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestFilesAreOurs(t *testing.T) {
