@@ -60,9 +60,10 @@ func scanDelivery(r row) (*Delivery, error) {
 	return &d, nil
 }
 
-// DueDeliveries returns what a sink should take now of the urgent or of the other ones, in order of arrival.
+// DueDeliveries returns what a sink should take now of the urgent or of the other ones, in order of arrival. What was not tried yet
+// is due whatever the clock says: it may have been put back since, by an hour.
 func (s *Store) DueDeliveries(ctx context.Context, sink string, urgent bool, now time.Time, limit int) ([]*Delivery, error) {
-	return s.deliveries(ctx, `WHERE state = 'pending' AND sink = ? AND urgent = ? AND due <= ? ORDER BY n LIMIT ?`, sink, urgent, millis(now), limit)
+	return s.deliveries(ctx, `WHERE state = 'pending' AND sink = ? AND urgent = ? AND (due <= ? OR attempts = 0) ORDER BY n LIMIT ?`, sink, urgent, millis(now), limit)
 }
 
 // ListDeliveries returns every hand-over of one message or event.

@@ -143,6 +143,36 @@ func routedOnce(t *testing.T, p Place) {
 	}
 }
 
+// dueWithoutClock: a hand-over that was not tried yet is due although the clock was put back since; one that failed waits.
+func dueWithoutClock(t *testing.T, p Place) {
+	s, ctx := open(t, p), context.Background()
+	in := Incoming(schemas.LaneUrgent)
+	Update(t, s, func(tx *store.Tx) error {
+		return errors.Join(tx.AddIncoming(in), tx.AddDelivery(&store.Delivery{Source: store.FromInbox, Ref: in.Manifest.ID, Sink: "intake", Urgent: true, Required: true, Due: Now}))
+	})
+	due := func(at time.Time) []*store.Delivery {
+		t.Helper()
+		rows, err := s.DueDeliveries(ctx, "intake", true, at, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	first := due(Now.Add(-time.Hour))
+	if len(first) != 1 {
+		t.Fatalf("%d hand-overs are due when the clock was put back, want 1", len(first))
+	}
+	Update(t, s, func(tx *store.Tx) error {
+		return tx.DeliveryFailed(first[0].N, Now.Add(time.Minute), "sink-failed", false)
+	})
+	if n := len(due(Now)); n != 0 {
+		t.Errorf("%d hand-overs are due before the wait after a failure is over", n)
+	}
+	if n := len(due(Now.Add(time.Minute))); n != 1 {
+		t.Errorf("%d hand-overs are due after it, want 1", n)
+	}
+}
+
 func clockRunsOutOnce(t *testing.T, p Place) {
 	s, sign := open(t, p), Signer(t)
 	by := Now.Add(time.Hour)

@@ -42,6 +42,7 @@ func Store(t *testing.T, fresh func(t *testing.T) Place) {
 		{"receipt only from the recipient", receiptOnlyFromTheRecipient},
 		{"receipt before the note that it left", receiptBeforeTheNote},
 		{"routed once, when all required sinks took it", routedOnce},
+		{"what was not tried is due whatever the clock says", dueWithoutClock},
 		{"clock runs out once", clockRunsOutOnce},
 		{"gaps are seen and heal", gapsAreSeenAndHeal},
 		{"tokens and keys", tokensAndKeys},
