@@ -88,14 +88,17 @@ func strict(data []byte, v any, refuseEmpty bool) error {
 }
 
 // scan reads the tokens of the document without building anything from them. Its memory is bounded by the
-// names of the objects that are open (for duplicates) and by maxProblems.
+// names of the objects that are open (for duplicates), by maxProblems and by maxPaths.
 func scan(data []byte, refuseEmpty bool) (problems []Problem) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
+	paths := 0
 	add := func(rule, hint string) {
-		problems = append(problems, Problem{Path: safePath(dec.StackPointer()), Rule: rule, Hint: hint})
+		path := dec.StackPointer()
+		paths += len(path)
+		problems = append(problems, Problem{Path: safePath(path), Rule: rule, Hint: hint})
 	}
 	for first := true; first || dec.StackDepth() > 0; first = false {
-		if len(problems) >= maxProblems {
+		if len(problems) >= maxProblems || paths > maxPaths {
 			return problems
 		}
 		token, err := dec.ReadToken()

@@ -89,6 +89,16 @@ func TestQuickLookMutated(t *testing.T) {
 	}
 }
 
+// TestLongNames: a document is not said to be wrong again and again at the cost of its whole length.
+func TestLongNames(t *testing.T) {
+	for length, want := range map[int]int{10: maxProblems, maxPaths: 1} {
+		doc := []byte(`{"` + strings.Repeat("k", length) + `":[` + strings.Repeat("null,", MaxItems-1) + `1]}`)
+		if got := scan(doc, false); len(got) != want || got[0].Rule != RuleNull {
+			t.Errorf("a name of %d bytes: %d problems, want %d: %v", length, len(got), want, got[0])
+		}
+	}
+}
+
 // BenchmarkLimits is what the quick look saves for every document.
 func BenchmarkLimits(b *testing.B) {
 	data, err := os.ReadFile("testdata/referral/full.json")

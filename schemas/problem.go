@@ -79,6 +79,10 @@ func (e *InvalidError) Has(rule string) bool {
 // maxProblems bounds what a hostile document can make us say about it.
 const maxProblems = 100
 
+// maxPaths bounds the paths, in bytes of the document's own names, that are made to say it: a name of a megabyte with a hundred
+// faults behind it would cost a hundred megabytes.
+const maxPaths = 64 << 10
+
 // invalid returns an *InvalidError for the problems, sorted and without repeats, or nil when there are none.
 func invalid(problems []Problem) error {
 	if len(problems) == 0 {
