@@ -47,6 +47,7 @@ type Agent struct {
 	witness   *witness.Witness
 	link      *link.Link
 	sinks     []*dispatcher
+	flight    flight
 	listener  net.Listener
 	served    *tls.Certificate // by the API and the health listener; nil without one
 	hosts     []string
@@ -205,7 +206,7 @@ func (a *Agent) openRoutes() error {
 		if err != nil {
 			return &ConfigError{File: "sinks." + c.Name, Text: err.Error()}
 		}
-		a.sinks = append(a.sinks, &dispatcher{agency: a.cfg.Agency, sink: sink, schedule: schedule, store: a.store, vault: a.vault, emit: a.emit,
+		a.sinks = append(a.sinks, &dispatcher{agency: a.cfg.Agency, sink: sink, schedule: schedule, store: a.store, vault: a.vault, emit: a.emit, flight: &a.flight,
 			now: a.now, log: a.log, woken: map[bool]<-chan struct{}{true: a.store.Watch(store.DeliveriesUrgent), false: a.store.Watch(store.Deliveries)}})
 	}
 	waiting, err := a.store.PendingSinks(context.Background())

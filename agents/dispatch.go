@@ -35,6 +35,7 @@ type dispatcher struct {
 	now      func() time.Time
 	log      *slog.Logger
 	woken    map[bool]<-chan struct{} // by urgent: each worker has its own, or one would take the other's signal
+	flight   *flight                  // the agent's; what all its sinks are handed just now
 	attempts attempts
 	disabled atomic.Bool // the sink said 410: nothing more until a person asks for a retry or restarts
 }
@@ -88,6 +89,8 @@ func (p *dispatcher) wait(ctx context.Context, urgent bool) {
 // work hands over what is due and notes it; false when the sink failed in a way that will hit the next one too.
 func (p *dispatcher) work(ctx context.Context, due []*store.Delivery, urgent bool) bool {
 	var results []result
+	var flown []*store.Delivery // of these it is not noted yet what became of them
+	defer func() { p.flight.leave(flown) }()
 	started := p.now()
 	_, batch := p.sink.(route.BatchSink)
 	for len(due) > 0 {
@@ -98,6 +101,8 @@ func (p *dispatcher) work(ctx context.Context, due []*store.Delivery, urgent boo
 		if !urgent && p.store.Pressed() {
 			n = min(n, pressedMax)
 		}
+		p.flight.enter(due[:n])
+		flown = append(flown, due[:n]...)
 		done, well := p.handOver(ctx, p.prepare(ctx, due[:n]))
 		for _, r := range done {
 			p.attempts.count(r.err)
@@ -110,7 +115,8 @@ func (p *dispatcher) work(ctx context.Context, due []*store.Delivery, urgent boo
 			if !p.note(results, urgent) {
 				return false
 			}
-			results, started = nil, p.now()
+			p.flight.leave(flown)
+			results, flown, started = nil, nil, p.now()
 		}
 		if !urgent {
 			p.store.Rest(ctx, time.Since(began))

@@ -57,7 +57,7 @@ func TestRestoredHandsNothingOver(t *testing.T) {
 		s = opened()
 		defer s.Close()
 		sink := &counting{}
-		p := &dispatcher{agency: "harbour-ngo", sink: sink, schedule: route.DefaultSchedule(), store: s, now: time.Now, log: slog.New(slog.DiscardHandler)}
+		p := &dispatcher{agency: "harbour-ngo", sink: sink, schedule: route.DefaultSchedule(), store: s, flight: &flight{}, now: time.Now, log: slog.New(slog.DiscardHandler)}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); p.run(ctx, false) }()

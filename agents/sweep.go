@@ -23,6 +23,8 @@ const (
 func (a *Agent) sweep(ctx context.Context) error {
 	for {
 		unsent, unrouted, err := a.store.LeftOver(ctx, a.cfg.Agency, sweepMax)
+		// What a system is being handed at this moment is looked at again when it has answered.
+		unrouted = slices.DeleteFunc(unrouted, func(in *store.Incoming) bool { return a.flight.has(in.Manifest.ID) })
 		if err != nil || len(unsent)+len(unrouted) == 0 {
 			return err
 		}

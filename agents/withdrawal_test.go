@@ -307,6 +307,43 @@ func TestWithdrawalRequest(t *testing.T) {
 	}
 }
 
+// TestWithdrawnInFlight: what a system is being handed while the consent is withdrawn, and takes, is receipted as delivered: the
+// sender must not be told that nobody has it. What waited behind it is refused.
+func TestWithdrawnInFlight(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	asked, answer := make(chan string, 8), make(chan struct{})
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Webhook-Id")
+		<-answer
+	}))
+	t.Cleanup(hook.Close)
+	release := sync.OnceFunc(func() { close(answer) })
+	t.Cleanup(release)
+	p := enrolled(t, b, police, "police", "")
+	n := enrolled(t, b, ngo, "ngo", "sinks:\n  - name: hook\n    webhook: {url: "+hook.URL+", secret_files: [hook.secret]}\nroutes:\n  - when: 'kind == \"referral\" && event == \"waypost.message.received\"'\n    sinks: [hook]\n")
+	write(t, filepath.Join(n.dir, "hook.secret"), "whsec_"+strings.Repeat("YWFh", 16)+"\n")
+	agreeAll(t, b, police, ngo)
+	for _, m := range []*member{p, n} {
+		m.start(t)
+		m.ready(t)
+	}
+	first := p.mustSubmit(t, ngo, nil)
+	if id := <-asked; id != first.ID {
+		t.Fatalf("%s handed over, want %s", id, first.ID)
+	}
+	cert := n.in(t, first.ID).Certificates[0]
+	second := p.mustSubmit(t, ngo, func(doc map[string]any) { delete(doc, "consent"); doc["certificates"] = []string{cert} })
+	eventually(t, "the second at the NGO", func() bool { return n.in(t, second.ID).ID != "" })
+	p.must(t, cert, "withdraw", "")
+	p.waitState(t, second.ID, "rejected") // so it was looked at what the withdrawal left
+	release()
+	p.waitState(t, first.ID, "delivered")
+	if len(asked) > 0 {
+		t.Errorf("%s handed over as well", <-asked)
+	}
+}
+
 // TestWithdrawnBeforeItLeft: what is still in the outbox is taken back, and what was accepted but not routed is refused with
 // a receipt that says why. The numbers have no hole.
 func TestWithdrawnBeforeItLeft(t *testing.T) {
