@@ -68,7 +68,7 @@ func (s *Store) DueDeliveries(ctx context.Context, sink string, urgent bool, now
 
 // ListDeliveries returns every hand-over of one message or event.
 func (s *Store) ListDeliveries(ctx context.Context, ref string) ([]*Delivery, error) {
-	return s.deliveries(ctx, `WHERE ref = ? ORDER BY n`, ref)
+	return s.deliveries(ctx, `WHERE source IN ('inbox', 'event') AND ref = ? ORDER BY n`, ref) // the index begins with the source
 }
 
 // DeadDeliveries lists hand-overs that were given up, newest first.

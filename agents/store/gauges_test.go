@@ -8,6 +8,7 @@ import (
 
 	"waypost/agents/store"
 	"waypost/agents/store/storetest"
+	"waypost/schemas"
 )
 
 // TestGaugesReadIndexes: no query behind /metrics looks at what is finished.
@@ -37,6 +38,41 @@ func TestGaugesReadIndexes(t *testing.T) {
 		}
 		if strings.Contains(strings.Join(plan, "\n"), "TEMP B-TREE FOR GROUP BY") && name != "held" && name != "numbers" {
 			t.Errorf("%s sorts: %s", name, strings.Join(plan, " / "))
+		}
+	}
+}
+
+// TestPeopleReadIndexes: nothing that people ask all day reads a whole table, which after some years takes seconds.
+func TestPeopleReadIndexes(t *testing.T) {
+	s := opened(t)
+	ctx := t.Context()
+	for name, ask := range map[string]func() error{
+		"status":       func() error { return second(s.Count(ctx, &store.Gauges{})) },
+		"dead letters": func() error { return second(s.DeadDeliveries(ctx, 100)) },
+		"hand-overs":   func() error { return second(s.ListDeliveries(ctx, "ref")) },
+		"consents":     func() error { return second(s.Certificates(ctx, 500)) },
+		"duties":       func() error { return second(s.Duties(ctx, "")) },
+		"unproved":     func() error { return second(s.CountUnproved(ctx)) },
+		"inbox":        func() error { return second(s.ListIncoming(ctx, storetest.Us, true, store.Page{Limit: 10})) },
+		"outbox":       func() error { return second(s.ListOutgoing(ctx, storetest.Us, store.Page{Limit: 10})) },
+		"pending":      func() error { return second(s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, nil)) },
+	} {
+		if err := ask(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	plans, err := s.Plans(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plans) < 9 {
+		t.Fatalf("only %d statements seen", len(plans))
+	}
+	for query, plan := range plans {
+		for _, step := range plan {
+			if strings.HasPrefix(step, "SCAN") && !strings.Contains(step, "USING") && step != "SCAN CONSTANT ROW" && step != "SCAN ledger" && !strings.Contains(query, "healings") {
+				t.Errorf("%s\n\treads a table whole: %s", query, step)
+			}
 		}
 	}
 }

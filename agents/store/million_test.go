@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"flag"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"waypost/agents/store"
+	"waypost/schemas"
 )
 
 var rows = flag.Int("rows", 1_000_000, "messages in the inbox, and in the outbox, of BenchmarkMillion")
@@ -99,12 +101,40 @@ func BenchmarkMillion(b *testing.B) {
 			r, err := s.ListOutgoing(ctx, "test-ngo", store.Page{Limit: 500})
 			return len(r), err
 		},
-		"status": func() (int, error) {
+		"status": func() (int, error) { // what `agent status` asks
 			g, err := s.Gauges(ctx, time.UnixMilli(int64(*rows)))
 			if err == nil {
 				_, err = s.Count(ctx, g)
 			}
+			if err == nil {
+				_, err = s.Gaps(ctx)
+			}
+			if err == nil {
+				_, err = s.DeadDeliveries(ctx, 100)
+			}
+			if err == nil {
+				_, err = s.Duties(ctx, "")
+			}
 			return 1, err
+		},
+		"hand-overs of one": func() (int, error) {
+			r, err := s.ListDeliveries(ctx, fmt.Sprintf("in-%032d", *rows/2))
+			return len(r), err
+		},
+		"dead letters": func() (int, error) { _, err := s.DeadDeliveries(ctx, 100); return 1, err },
+		"consents": func() (int, error) {
+			r, err := s.Certificates(ctx, 500)
+			return len(r), err
+		},
+		"places":   func() (int, error) { _, err := s.Latest(ctx, "test-ngo", schemas.KindAvailability); return 1, err },
+		"unproved": func() (int, error) { _, err := s.CountUnproved(ctx); return 1, err },
+		"history": func() (int, error) {
+			r, err := s.History(ctx, fmt.Sprintf("%032x", *rows/2))
+			return len(r), err
+		},
+		"thread": func() (int, error) {
+			r, _, _, err := s.Exchange(ctx, "test-ngo", fmt.Sprintf("%032x", *rows/2))
+			return len(r), err
 		},
 	} {
 		b.Run(name, func(b *testing.B) {

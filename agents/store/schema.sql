@@ -242,6 +242,7 @@ CREATE TABLE deliveries (
   UNIQUE (source, ref, sink)
 ) STRICT;
 CREATE INDEX deliveries_dead ON deliveries (sink, required) WHERE state = 'dead';
+CREATE INDEX deliveries_given_up ON deliveries (n) WHERE state = 'dead';
 CREATE INDEX deliveries_due ON deliveries (sink, urgent, n, due) WHERE state = 'pending';
 
 CREATE TABLE certificates (
@@ -256,6 +257,7 @@ CREATE TABLE certificates (
   reviewed   INTEGER, -- a person was told that review or end is near
   locked     BLOB NOT NULL
 ) STRICT;
+CREATE INDEX certificates_received ON certificates (received DESC, id);
 CREATE INDEX certificates_supersedes ON certificates (supersedes) WHERE supersedes <> '';
 
 -- What agencies said about certificates, also about ones not seen yet: lanes overtake one another. The signed text is kept,
