@@ -254,3 +254,14 @@ func TestOvertakenKeepsOrder(t *testing.T) {
 		t.Errorf("%d due, %v, want 3", len(due), err)
 	}
 }
+
+// TestNothingWaitsLonger: no schedule asks for a wait that the store would take for a clock that was put back.
+func TestNothingWaitsLonger(t *testing.T) {
+	late := route.DefaultSchedule()
+	late.Rand = func() float64 { return 1 }
+	for n := range late.Waits {
+		if wait, _ := late.Next(n + 1); wait >= store.LongestWait {
+			t.Errorf("failure %d waits %s", n+1, wait)
+		}
+	}
+}

@@ -60,10 +60,15 @@ func scanDelivery(r row) (*Delivery, error) {
 	return &d, nil
 }
 
-// DueDeliveries returns what a sink should take now of the urgent or of the other ones, in order of arrival. What was not tried yet
-// is due whatever the clock says: it may have been put back since, by an hour.
+// LongestWait is longer than any hand-over that failed waits for the next attempt.
+const LongestWait = 30 * time.Hour
+
+// DueDeliveries returns what a sink should take now of the urgent or of the other ones, in order of arrival. The clock may have been
+// put back since they came, by an hour or by years: what was not tried yet is due whatever it says, and so is what would have
+// to wait longer than anything does.
 func (s *Store) DueDeliveries(ctx context.Context, sink string, urgent bool, now time.Time, limit int) ([]*Delivery, error) {
-	return s.deliveries(ctx, `WHERE state = 'pending' AND sink = ? AND urgent = ? AND (due <= ? OR attempts = 0) ORDER BY n LIMIT ?`, sink, urgent, millis(now), limit)
+	return s.deliveries(ctx, `WHERE state = 'pending' AND sink = ? AND urgent = ? AND (due <= ? OR due > ? OR attempts = 0) ORDER BY n LIMIT ?`,
+		sink, urgent, millis(now), millis(now.Add(LongestWait)), limit)
 }
 
 // ListDeliveries returns every hand-over of one message or event.
