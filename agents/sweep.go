@@ -31,7 +31,7 @@ func (a *Agent) sweep(ctx context.Context) error {
 		now := a.now()
 		err = a.store.Update(ctx, func(tx *store.Tx) error {
 			for _, o := range unsent {
-				taken, err := tx.TakeBack(o, consent.ReasonWithdrawn, a.sign)
+				taken, err := tx.TakeBack(o, consent.ReasonWithdrawn, now, a.sign)
 				if err != nil {
 					return err
 				}

@@ -104,7 +104,7 @@ func TestErasedVanishes(t *testing.T) {
 			return err
 		},
 		"taken back": func(tx *store.Tx, _, _ string, o *store.Outgoing) error {
-			_, err := tx.TakeBack(o, "consent-withdrawn", sign)
+			_, err := tx.TakeBack(o, "consent-withdrawn", storetest.Now, sign)
 			return err
 		},
 	} {

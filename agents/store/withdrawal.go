@@ -99,9 +99,11 @@ func (s *Store) LeftOver(ctx context.Context, self string, limit int) (unsent []
 }
 
 // TakeBack makes a message that did not leave a void one: its manifest travels, so that no number is missing, its body never
-// does and is gone from here too. False when it has left.
-func (tx *Tx) TakeBack(o *Outgoing, code string, sign Signer) (bool, error) {
+// does and is gone from here too. It is a message of now, signed with the key that is in force now, which may be another than
+// when the message was accepted. False when it has left.
+func (tx *Tx) TakeBack(o *Outgoing, code string, at time.Time, sign Signer) (bool, error) {
 	m := o.Manifest
+	m.Sent = at
 	m.Outcome, m.Code, m.Body, m.Size, m.RespondBy = schemas.OutcomeVoid, code, "", 0, nil
 	raw, err := sign(m, nil)
 	if err != nil {

@@ -93,7 +93,8 @@ type audit struct {
 type lost struct {
 	said      int64 // void messages of schemas.CodeLostInRestore
 	first     Finding
-	announced int64 // records, by acts "restored"; at most MaxSeq
+	announced int64           // records, by acts "restored"; at most MaxSeq
+	acts      map[string]bool // ids of these: a broker that records one again announces no more with it
 }
 
 type headAt struct {
@@ -122,7 +123,7 @@ func Verify(ctx context.Context, src Source, o Options) (*Summary, error) {
 		return nil, err
 	}
 	defer cross.close()
-	a := &audit{Options: o, last: map[string]uint64{}, clock: map[string]time.Time{}, pairs: map[pair]*numbers{}, cross: cross,
+	a := &audit{Options: o, last: map[string]uint64{}, clock: map[string]time.Time{}, pairs: map[pair]*numbers{}, cross: cross, lost: lost{acts: map[string]bool{}},
 		sum: &Summary{Kinds: map[Kind]int64{}, Findings: map[Code]int64{}, Witnesses: []string{}, sizes: map[int64]sealed{}}}
 	a.dir.init(o.Root, a.found)
 	// Which tree sizes will be asked about.
@@ -287,7 +288,10 @@ func (a *audit) settle(j *job) error {
 		case j.proof != nil, j.act.Records > j.Index:
 			a.found(Finding{Code: FindAct, Record: j.Index})
 		case j.act.Act == ActRestored:
-			a.lost.announced = min(a.lost.announced+j.act.Lost-j.act.Records, envelope.MaxSeq)
+			if !a.lost.acts[j.act.ID] {
+				a.lost.acts[j.act.ID] = true
+				a.lost.announced = min(a.lost.announced+j.act.Lost-j.act.Records, envelope.MaxSeq)
+			}
 			a.found(Finding{Code: FindRestored, Record: j.Index, Size: j.act.Records})
 		}
 	case KindOpaque:

@@ -200,8 +200,10 @@ func TestFindingsSayWhere(t *testing.T) {
 	// for something. The record is whole for as many as administrators say were lost; a hole is one whatever they say.
 	for name, c := range map[string]struct {
 		announced int64
+		recorded  int // times
 		code      Code
-	}{"lost": {2, ""}, "lost and nobody said so": {0, FindLostUnknown}, "lost more than was said": {1, FindLostUnknown}} {
+	}{"lost": {2, 1, ""}, "lost and nobody said so": {0, 0, FindLostUnknown}, "lost more than was said": {1, 1, FindLostUnknown},
+		"lost more than was said, and a broker that says it again": {1, 2, FindLostUnknown}} {
 		t.Run(name, func(t *testing.T) {
 			w := listed(t)
 			w.send(w.manifest(council, ngo, schemas.KindReferral, schemas.LaneUrgent))
@@ -221,6 +223,11 @@ func TestFindingsSayWhere(t *testing.T) {
 			}
 			if c.announced > 0 { // agencies are quicker than administrators
 				w.act(Act{Act: ActRestored, Records: n, Lost: n + c.announced, Root: emptyRoot.String()}, w.root)
+				want = append(want, Finding{Code: FindRestored, Record: w.lastRecord(), Size: n})
+			}
+			for range c.recorded - 1 {
+				again := *w.recs[len(w.recs)-1]
+				w.recs = append(w.recs, &again)
 				want = append(want, Finding{Code: FindRestored, Record: w.lastRecord(), Size: n})
 			}
 			w.expect(want...)

@@ -146,7 +146,7 @@
 //	restored              an act "restored", else right
 //	lost-in-restore       a void mail record with the code "lost-in-restore", to whom is listed
 //	lost-unannounced      there are more of these than all acts "restored" that are right say were lost, lost minus records of each
-//	                      added up; reported with the first of them, once all records are read
+//	                      added up, of acts with one id the first; reported with the first of them, once all records are read
 //	checkpoint-forged     a checkpoint that is malformed or not signed by the log's key of the last directory
 //	checkpoint-beyond     its size is more than the number of records
 //	checkpoint-fork       its root is not the tree's at its size

@@ -565,7 +565,7 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 	lanes := map[string]*lane{}
 	var mail []*secondManifest
 	var lost []int64 // records of messages whose senders say so
-	announced := 0
+	announced, announcing := 0, map[string]int{}
 	heads := []*secondHead{nil} // the last valid one, by size
 
 	for i, raw := range records {
@@ -630,6 +630,9 @@ func (s *second) run(records, checkpoints [][]byte, quorum int) {
 				s.add(FindAct, n)
 			case a.Act == "restored":
 				s.add(FindRestored, n)
+				if announcing[a.ID]++; announcing[a.ID] > 1 {
+					break
+				}
 				for range min(a.Lost-a.Records, uint64(len(records))) { // of more nobody asks
 					announced++
 				}

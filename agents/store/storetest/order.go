@@ -58,7 +58,7 @@ func numbersLeaveInOrder(t *testing.T, p Place) {
 	if err != nil || len(unsent) != 1 {
 		t.Fatalf("%d left over: %v", len(unsent), err)
 	}
-	update(func(tx *store.Tx) error { _, err := tx.TakeBack(unsent[0], "consent-withdrawn", sign); return err })
+	update(func(tx *store.Tx) error { _, err := tx.TakeBack(unsent[0], "consent-withdrawn", Now, sign); return err })
 	leave(unsent[0].Manifest.ID, behind, elsewhere)
 }
 

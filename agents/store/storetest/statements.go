@@ -166,7 +166,7 @@ func (w *teller) out() {
 	}
 	w.update(func(tx *store.Tx) {
 		w.tell("Tx.Published", tx.Published(rows[:2], []uint64{11, 12}, Now))
-		back, err := tx.TakeBack(third, "changed", sign)
+		back, err := tx.TakeBack(third, "changed", Now, sign)
 		w.tell("Tx.TakeBack", back, err)
 		receipt := &envelope.Manifest{ID: messageID(8), ReplyTo: messageID(1), From: Them, Outcome: schemas.OutcomeDelivered, Sent: Now}
 		thread, err := tx.AddReceipt(receipt, []byte("r"), 21, Now)

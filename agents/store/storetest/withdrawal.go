@@ -112,7 +112,8 @@ func withdrawalStorm(t *testing.T, p Place) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	taken, refused := 0, 0
+	taken, refused, last := 0, 0, ""
+	later := Now.Add(time.Hour) // the signing key may have changed meanwhile
 	for {
 		unsent, unrouted, err := s.LeftOver(ctx, Us, 500)
 		if err != nil {
@@ -123,11 +124,11 @@ func withdrawalStorm(t *testing.T, p Place) {
 		}
 		err = s.Update(ctx, func(tx *store.Tx) error {
 			for _, o := range unsent {
-				ok, err := tx.TakeBack(o, "consent-withdrawn", sign)
+				ok, err := tx.TakeBack(o, "consent-withdrawn", later, sign)
 				if err != nil || !ok {
 					t.Errorf("take back: %v %v", ok, err)
 				}
-				taken++
+				taken, last = taken+1, o.Manifest.ID
 			}
 			for _, in := range unrouted {
 				if ok, err := tx.Refuse(in.Manifest.ID, Now); err != nil || !ok {
@@ -143,6 +144,13 @@ func withdrawalStorm(t *testing.T, p Place) {
 	}
 	if taken != storm/10 || refused != storm {
 		t.Errorf("taken back %d, refused %d", taken, refused)
+	}
+	void, err := s.Outgoing(ctx, Us, last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := envelope.Parse(void.Note); err != nil || !e.Manifest.Void() || !e.Manifest.Sent.Equal(later) {
+		t.Errorf("what was taken back is no void message of now: %v", err)
 	}
 	if pending() != storm/10+1 { // void manifests leave, so that no number is missing
 		t.Errorf("%d to publish", pending())
@@ -226,7 +234,7 @@ func takenBackWhileLeaving(t *testing.T, p Place) {
 		if err != nil {
 			return err
 		}
-		_, err = tx.TakeBack(full, "consent-withdrawn", sign)
+		_, err = tx.TakeBack(full, "consent-withdrawn", Now, sign)
 		return err
 	})
 	if err != nil {
@@ -257,7 +265,7 @@ func erasedWhileLeaving(t *testing.T, p Place) {
 			if err != nil {
 				return err
 			}
-			if _, err := tx.TakeBack(full, "consent-withdrawn", sign); err != nil {
+			if _, err := tx.TakeBack(full, "consent-withdrawn", Now, sign); err != nil {
 				return err
 			}
 		}
