@@ -71,6 +71,74 @@ func TestSuspend(t *testing.T) {
 	publish(ctx, t, a.Connect(t), "mail.urgent.north-police.harbour-ngo", "x")
 }
 
+// TestPublishInterrupted: whoever is suspended is out even if nothing else can be published; nobody is let in before the directory
+// says so, or the others would set aside what it sends.
+func TestPublishInterrupted(t *testing.T) {
+	b := brokertest.Start(t)
+	a := b.Join(t, "harbour-ngo", schemas.RoleNGO)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	admin := filepath.Join(b.Authority.Dir(), "keys", "admin.creds")
+	interrupted := func() {
+		t.Helper()
+		if err := os.Rename(admin, admin+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Authority.Publish(ctx, b.URL()); err == nil {
+			t.Error("a directory was published without credentials")
+		}
+		if err := os.Rename(admin+".away", admin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := func(want bool) {
+		t.Helper()
+		nc, err := a.TryConnect(b.URL())
+		if err == nil {
+			nc.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("let in: %v, want %v", err == nil, want)
+		}
+	}
+	if err := b.Authority.Suspend(a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	interrupted()
+	in(false)
+	b.Publish(t)
+	if err := b.Authority.Restore(a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	interrupted()
+	in(false)
+	b.Publish(t)
+	in(true)
+}
+
+// TestOldFolderReadmitsNobody: a copy of the network's folder from before a suspension cannot be published at all.
+func TestOldFolderReadmitsNobody(t *testing.T) {
+	b := brokertest.Start(t)
+	a := b.Join(t, "harbour-ngo", schemas.RoleNGO)
+	old := filepath.Join(t.TempDir(), "network")
+	copyFolder(t, b.Authority.Dir(), old)
+	if err := b.Authority.Suspend(a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	b.Publish(t)
+	copied, err := network.Open(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := copied.Publish(t.Context(), b.URL()); err == nil || !strings.Contains(err.Error(), "this folder holds") {
+		t.Errorf("an old copy was published: %v", err)
+	}
+	if nc, err := a.TryConnect(b.URL()); err == nil {
+		nc.Close()
+		t.Error("an old copy readmitted a suspended agency")
+	}
+}
+
 // TestOldBundleReadmitsNobody: a broker machine with a bundle from before a suspension keeps the pushed claims.
 func TestOldBundleReadmitsNobody(t *testing.T) {
 	var bundle string
@@ -434,11 +502,23 @@ func copyFolder(t *testing.T, from, to string) {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
-	// CopyFS makes files 0666 less umask and keeps the execution bits only.
-	for _, f := range []string{"broker.creds", "monitor.creds", "log.key"} {
-		if err := os.Chmod(filepath.Join(to, f), 0o600); err != nil {
-			t.Fatal(err)
+	// CopyFS makes files 0666 less umask and keeps the execution bits only; keys must be their owner's alone.
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
 		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		return os.Chmod(filepath.Join(to, rel), info.Mode().Perm())
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -18,18 +18,32 @@ import (
 	"waypost/schemas/directory"
 )
 
-// Publish sends this folder's state to the broker at url: first the account claims, so that a suspension takes effect
-// before anything else, then the changed directory entries, last the head that makes them valid. It may be repeated;
-// a reader that sees entries without their head keeps what it had.
+// Publish sends this folder's state to the broker at url: first the accounts of suspended agencies, so that a suspension takes
+// effect before anything else, then the changed directory entries, then the head that makes them valid. A reader that sees
+// entries without their head keeps what it had. Last come the other agencies' accounts: one that is let in before the others can
+// know of it, new or restored, has what it sends set aside, and an old copy of this folder lets nobody in again. It may be
+// repeated, also after it failed in the middle.
 //
 // It refuses to replace a directory that is newer than this folder's: then the folder is an old copy.
 // ErrUnreachable means that nothing was sent.
 func (a *Authority) Publish(ctx context.Context, url string) error {
 	return a.change(func() error {
-		if err := a.pushAccounts(ctx, url); err != nil {
+		first := []string{a.keys.path("jwt", "network.jwt"), a.keys.path("jwt", "auditor.jwt")}
+		var last []string
+		for _, agency := range a.view.Agencies() {
+			if agency.State == directory.StateActive {
+				last = append(last, a.accountPath(agency.ID))
+			} else {
+				first = append(first, a.accountPath(agency.ID))
+			}
+		}
+		if err := a.pushAccounts(ctx, url, first); err != nil {
 			return err
 		}
-		return a.putDirectory(ctx, url)
+		if err := a.putDirectory(ctx, url); err != nil {
+			return err
+		}
+		return a.pushAccounts(ctx, url, last)
 	})
 }
 
@@ -57,18 +71,14 @@ func (a *Authority) connect(ctx context.Context, url, credentials, inbox string)
 	}
 }
 
-// pushAccounts updates the broker's account claims, but only those that differ: a server that is told claims anew forgets
+// pushAccounts updates the broker's account claims from files, but only those that differ: a server that is told claims anew forgets
 // which of the account's clients wait for mail, and an urgent referral would lie there until they ask again.
-func (a *Authority) pushAccounts(ctx context.Context, url string) error {
+func (a *Authority) pushAccounts(ctx context.Context, url string, files []string) error {
 	nc, err := a.connect(ctx, url, "system.creds", "publisher")
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	files := []string{a.keys.path("jwt", "network.jwt"), a.keys.path("jwt", "auditor.jwt")}
-	for _, agency := range a.view.Agencies() {
-		files = append(files, a.accountPath(agency.ID))
-	}
 	for _, f := range files {
 		token, err := os.ReadFile(f)
 		if err != nil {
