@@ -16,8 +16,9 @@ func TestDesk(t *testing.T) {
 		free := map[string]chan struct{}{}
 		ask := func(agency string, n int) bool {
 			name := fmt.Sprint(agency, " ", n)
-			free[name] = make(chan struct{})
-			return d.add(agency, func() { begun <- name; <-free[name] })
+			freed := make(chan struct{})
+			free[name] = freed
+			return d.add(agency, func() { begun <- name; <-freed })
 		}
 		now := func() (names []string) {
 			synctest.Wait()
