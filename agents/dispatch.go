@@ -17,7 +17,7 @@ import (
 
 const (
 	dispatchMax  = 64
-	pressedMax   = 2 // while there is urgent traffic: what is urgent waits for the hand-over under way
+	pressedMax   = 1 // while there is urgent traffic: what is urgent waits for the hand-over under way
 	dispatchIdle = 30 * time.Second
 	noteEvery    = 50 * time.Millisecond // how long a hand-over may stay unnoted while its batch goes on
 )

@@ -260,7 +260,7 @@ func reason(err error) string {
 
 // pressedMax is how many messages make one piece of work while there is urgent traffic: what is urgent waits for the piece
 // under way, so it is short.
-const pressedMax = 4
+const pressedMax = 1
 
 // piece is how many messages of a lane to take at once.
 func (l *Link) piece(lane schemas.Lane, most int) int {
