@@ -335,6 +335,14 @@ func (m *member) files(t testing.TB) map[string]bool {
 	return out
 }
 
+// startWatchful starts an agent that looks at the ledger all the time.
+func (m *member) startWatchful(t testing.TB) {
+	t.Helper()
+	write(t, m.config, read(t, m.config)+"ledger: {every: 200ms}\n")
+	m.start(t)
+	m.ready(t)
+}
+
 // eventually polls a condition. The limit is for a machine under load; nothing here is a claim about speed.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()

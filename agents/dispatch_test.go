@@ -90,6 +90,35 @@ func (w *while) DeliverAll(ctx context.Context, ds []*route.Delivery, release ro
 	})
 }
 
+// handOvers accepts a referral under each certificate, and prepares their hand-over to a sink "intake" in this order.
+func handOvers(t *testing.T, s *store.Store, now time.Time, certs []string) (all []handOver) {
+	t.Helper()
+	err := s.Update(t.Context(), func(tx *store.Tx) error {
+		for i, cert := range certs {
+			m := envelope.Manifest{ID: schemas.NewMessageID(), Thread: schemas.NewThreadID(), From: "northshire-police", To: "harbour-ngo", Kind: schemas.KindReferral, Schema: "referral.v1",
+				Lane: schemas.LaneRoutine, Seq: uint64(i + 1), Sent: now, Basis: envelope.ConsentPrefix + cert}
+			if err := tx.AddIncoming(&store.Incoming{Manifest: m, Note: []byte("n"), Body: []byte("b"), Wrapped: []byte("w"), Received: now, StreamSeq: uint64(i + 1)}); err != nil {
+				return err
+			}
+			if err := tx.AddDelivery(&store.Delivery{Source: store.FromInbox, Ref: m.ID, Sink: "intake", Required: true, Due: now}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	due, err := s.DueDeliveries(t.Context(), "intake", false, now, dispatchMax)
+	if err != nil || len(due) != len(certs) {
+		t.Fatalf("%d due, %v", len(due), err)
+	}
+	for _, d := range due {
+		all = append(all, handOver{d: d, doc: &route.Delivery{ID: d.Ref, Data: []byte("{}")}})
+	}
+	return all
+}
+
 // TestWithdrawnWhileWritten: a withdrawal that is answered while a batch lies on disk without its names keeps back what is under
 // the consent; what is under another goes on, and only that is noted.
 func TestWithdrawnWhileWritten(t *testing.T) {
@@ -105,34 +134,15 @@ func TestWithdrawnWhileWritten(t *testing.T) {
 	}
 	ended, stays := schemas.NewThreadID(), schemas.NewThreadID()
 	now, under := time.Now(), map[string]string{}
-	err = s.Update(t.Context(), func(tx *store.Tx) error {
-		for i := range 40 {
-			cert := ended
-			if i%4 == 0 {
-				cert = stays
-			}
-			m := envelope.Manifest{ID: schemas.NewMessageID(), Thread: schemas.NewThreadID(), From: "northshire-police", To: "harbour-ngo", Kind: schemas.KindReferral, Schema: "referral.v1",
-				Lane: schemas.LaneRoutine, Seq: uint64(i + 1), Sent: now, Basis: envelope.ConsentPrefix + cert}
-			under[m.ID] = cert
-			if err := tx.AddIncoming(&store.Incoming{Manifest: m, Note: []byte("n"), Body: []byte("b"), Wrapped: []byte("w"), Received: now, StreamSeq: uint64(i + 1)}); err != nil {
-				return err
-			}
-			if err := tx.AddDelivery(&store.Delivery{Source: store.FromInbox, Ref: m.ID, Sink: "intake", Required: true, Due: now}); err != nil {
-				return err
-			}
+	certs := make([]string, 40)
+	for i := range certs {
+		if certs[i] = ended; i%4 == 0 {
+			certs[i] = stays
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	due, err := s.DueDeliveries(t.Context(), "intake", false, now, dispatchMax)
-	if err != nil || len(due) != 40 {
-		t.Fatalf("%d due, %v", len(due), err)
-	}
-	var all []handOver
-	for _, d := range due {
-		all = append(all, handOver{d: d, doc: &route.Delivery{ID: d.Ref, Data: []byte("{}")}})
+	all := handOvers(t, s, now, certs)
+	for i, h := range all {
+		under[h.d.Ref] = certs[i]
 	}
 	sink := &while{folder.(route.BatchSink), func() {
 		err := s.Update(t.Context(), func(tx *store.Tx) error { _, err := tx.StopUnder(ended, now); return err })
@@ -210,30 +220,7 @@ func TestOvertakenKeepsOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, ended := time.Now(), schemas.NewThreadID()
-	err = s.Update(t.Context(), func(tx *store.Tx) error {
-		for i, cert := range []string{ended, schemas.NewThreadID(), schemas.NewThreadID(), schemas.NewThreadID()} {
-			m := envelope.Manifest{ID: schemas.NewMessageID(), Thread: schemas.NewThreadID(), From: "northshire-police", To: "harbour-ngo", Kind: schemas.KindReferral, Schema: "referral.v1",
-				Lane: schemas.LaneRoutine, Seq: uint64(i + 1), Sent: now, Basis: envelope.ConsentPrefix + cert}
-			if err := tx.AddIncoming(&store.Incoming{Manifest: m, Note: []byte("n"), Body: []byte("b"), Wrapped: []byte("w"), Received: now, StreamSeq: uint64(i + 1)}); err != nil {
-				return err
-			}
-			if err := tx.AddDelivery(&store.Delivery{Source: store.FromInbox, Ref: m.ID, Sink: "intake", Required: true, Due: now}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	due, err := s.DueDeliveries(t.Context(), "intake", false, now, dispatchMax)
-	if err != nil || len(due) != 4 {
-		t.Fatalf("%d due, %v", len(due), err)
-	}
-	var all []handOver
-	for _, d := range due {
-		all = append(all, handOver{d: d, doc: &route.Delivery{ID: d.Ref, Data: []byte("{}")}})
-	}
+	all := handOvers(t, s, now, []string{ended, schemas.NewThreadID(), schemas.NewThreadID(), schemas.NewThreadID()})
 	all[2].doc, all[2].err = nil, &route.Permanent{Err: errors.New("cannot be opened")}
 	once := sync.OnceFunc(func() {
 		err := s.Update(t.Context(), func(tx *store.Tx) error { _, err := tx.StopUnder(ended, now); return err })
@@ -250,7 +237,7 @@ func TestOvertakenKeepsOrder(t *testing.T) {
 		t.Errorf("%d files, %v", len(files), err)
 	}
 	// The next time it is the turn of all but the one that was withdrawn.
-	if due, err = s.DueDeliveries(t.Context(), "intake", false, now, dispatchMax); err != nil || len(due) != 3 {
+	if due, err := s.DueDeliveries(t.Context(), "intake", false, now, dispatchMax); err != nil || len(due) != 3 {
 		t.Errorf("%d due, %v, want 3", len(due), err)
 	}
 }

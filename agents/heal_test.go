@@ -46,9 +46,7 @@ func TestBrokerRestoreIsHealed(t *testing.T) {
 	all := []*member{p, n, h}
 	for _, m := range all {
 		m.halt(t)
-		write(t, m.config, read(t, m.config)+"ledger: {every: 200ms}\n")
-		m.start(t)
-		m.ready(t)
+		m.startWatchful(t)
 	}
 	sent := map[string]*member{}
 	send := func(from, to *member, n int) (ids []string) {
@@ -156,9 +154,7 @@ func TestLostAndWithdrawn(t *testing.T) {
 	b, p, n, _ := trio(t)
 	for _, m := range []*member{p, n} {
 		m.halt(t)
-		write(t, m.config, read(t, m.config)+"ledger: {every: 200ms}\n")
-		m.start(t)
-		m.ready(t)
+		m.startWatchful(t)
 	}
 	first := p.mustSubmit(t, ngo, nil)
 	p.waitState(t, first.ID, "delivered")
@@ -226,9 +222,7 @@ func TestUnannouncedRollback(t *testing.T) {
 	b, p, n, _ := trio(t)
 	for _, m := range []*member{p, n} {
 		m.halt(t)
-		write(t, m.config, read(t, m.config)+"ledger: {every: 200ms}\n")
-		m.start(t)
-		m.ready(t)
+		m.startWatchful(t)
 	}
 	first := p.mustSubmit(t, ngo, nil)
 	p.waitState(t, first.ID, "delivered")

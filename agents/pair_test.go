@@ -239,9 +239,7 @@ func TestPairLeadsAgain(t *testing.T) {
 	agreeAll(t, b, ngo, police)
 	m := two[0]
 	for _, m := range []*member{p, m} {
-		write(t, m.config, read(t, m.config)+"ledger: {every: 200ms}\n")
-		m.start(t)
-		m.ready(t)
+		m.startWatchful(t)
 	}
 	toPolice := func(edit map[string]any) {
 		edit["consent"].(map[string]any)["recipients"].(map[string]any)["agencies"] = []string{police}

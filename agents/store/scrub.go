@@ -33,7 +33,8 @@ func (s *Store) Scrub(ctx context.Context) error {
 	return err
 }
 
-// ScrubSoon is for a process that begins: what the one before erased it may not have lived to take away.
+// ScrubSoon has it done in a moment, beside everything else. The writer calls it after an update that erased something, and a process
+// that begins does: what the one before erased it may not have lived to take away.
 func (s *Store) ScrubSoon() {
 	s.remains.left.Add(1)
 	select {
