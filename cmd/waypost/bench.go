@@ -31,6 +31,7 @@ Ctrl-C ends the run, prints what was measured, and exits with status 1.`,
 		Example: `  waypost bench
   waypost bench --messages 20000 --agencies 8 --html bench.html
   waypost bench --rate 200 --messages 6000 --json
+  waypost bench --agencies 990 --active 4 --apart
   waypost bench --memory --urgent-backlog 50000 --profile ./profile`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -63,14 +64,28 @@ Ctrl-C ends the run, prints what was measured, and exits with status 1.`,
 	f.IntVar(&o.Idle, "idle", 200, "messages sent one after the other before the load; 0 leaves it out")
 	f.IntVar(&o.Urgent, "urgent", 200, "urgent referrals, alone and beside a backlog; 0 leaves it out")
 	f.IntVar(&o.UrgentBacklog, "urgent-backlog", 2000, "routine referrals that wait beside the urgent ones; 0 leaves it out")
+	// By then each has asked for mail in every lane a second time.
+	f.DurationVar(&o.Settle, "settle", 20*time.Second, "let agencies that only wait do so this long before anything is measured")
+	f.BoolVar(&o.Apart, "apart", false, "run broker, agents and those who wait as processes of their own, as in life (not on Windows)")
 	f.BoolVar(&o.Memory, "memory", false, "also run broker and agents as processes of their own and measure their memory (Linux)")
 	f.StringVar(&o.Dir, "dir", "", "work in this empty `folder` and leave it behind (default: a temporary one)")
 	f.StringVar(&o.Profile, "profile", "", "write profiles of the load (cpu, heap, allocs, mutex, block) into this `folder`")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	f.StringVar(&html, "html", "", "also write a page with histograms to this `file`")
 	f.BoolVar(&verbose, "verbose", false, "show the broker's and the agents' warnings on standard error")
-	cmd.AddCommand(newBenchSimulateCommand())
+	cmd.AddCommand(newBenchSimulateCommand(), newBenchCrowdCommand())
 	return cmd
+}
+
+// newBenchCrowdCommand is for the bench itself: it starts this program with it.
+func newBenchCrowdCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "crowd", Hidden: true, Short: "Connect the agencies of a bench that only wait", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spareProcessors()
+			return bench.Crowd(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
 }
 
 func printBench(w io.Writer, r *bench.Result, asJSON bool, html string) error {

@@ -20,6 +20,7 @@ type agency struct {
 	url             string // of the API, while the agent runs
 	stop            context.CancelFunc
 	stopped         chan error
+	process         *child // when it has one of its own
 }
 
 // sink is the folder that the agency's own system would read.
@@ -55,8 +56,11 @@ func (w *world) prepare(ctx context.Context, a *agency, url, listen string) erro
 	return errors.Join(err, st.Close())
 }
 
-// start runs an agency's agent in this process until stopAgent.
+// start runs an agency's agent until end.
 func (w *world) start(ctx context.Context, a *agency) error {
+	if w.o.Apart {
+		return w.startApart(ctx, a)
+	}
 	cfg, err := agents.LoadConfig(a.config)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	defer remove()
 	r := &run{o: &o, result: &Result{Type: ResultType, Machine: thisMachine(), Stages: []Stage{},
-		Asked: Asked{o.Agencies, o.Active, o.Messages, o.Size, o.Rate, o.Workers, o.UrgentBacklog}}}
+		Asked: Asked{o.Agencies, o.Active, o.Messages, o.Size, o.Rate, o.Workers, o.UrgentBacklog, o.Apart}}}
 	if r.floors, err = newFloors(dir, &o); err != nil {
 		return nil, err
 	}
@@ -115,7 +115,9 @@ func (r *run) phases(ctx context.Context) error {
 	if err := r.settled(ctx); err != nil {
 		return err
 	}
-	r.result.Memory.Idle = resident("self")
+	if !o.Apart {
+		r.result.Memory.Idle = resident("self")
+	}
 	if o.Idle > 0 {
 		o.Progress.Phase("one after the other", o.Idle)
 		base := r.expected
@@ -159,7 +161,9 @@ func (r *run) underLoad(ctx context.Context, ring []pair) error {
 		o.Progress.Phase("load: the last receipts", o.Messages)
 		err = r.tap.wait(ctx, r.expected, func(n int) { o.Progress.Done(max(0, n-base)) })
 	}
-	r.result.Memory.Load = watch()
+	if load := watch(); !o.Apart {
+		r.result.Memory.Load = load
+	}
 	return errors.Join(err, prof())
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"waypost/agents"
@@ -30,14 +29,15 @@ type world struct {
 	requests  map[string]*directory.Request
 
 	options []broker.Option
-	onMail  func() // told of every message that a bystander gets
+	crowd   crowd
 
-	broker     *broker.Broker
+	broker     *broker.Broker // in this process; nil when it has one of its own
+	server     *child         // the broker's own process
 	url        string
 	publishing time.Duration // how long the directory took into the broker
 	stop       context.CancelFunc
 	done       chan error
-	crowd      sync.WaitGroup
+	left       error // how the process of those who wait ended
 }
 
 // build makes the network's folders; nothing runs yet.
@@ -107,9 +107,12 @@ func (o *Options) quota() int64 {
 	return int64(max(100_000, min(2*(o.Messages+o.UrgentBacklog), mostMessages)))
 }
 
-// open starts the broker in this process and publishes the directory.
+// open starts the broker and publishes the directory.
 func (w *world) open(ctx context.Context) error {
 	w.o.Progress.Phase("starting the broker", 0)
+	if w.o.Apart {
+		return w.openApart(ctx)
+	}
 	cfg := broker.DefaultConfig()
 	cfg.Listen, cfg.Data, cfg.Bundle = "127.0.0.1:0", filepath.Join(w.dir, "broker"), w.authority.BrokerBundle()
 	cfg.Quotas.PerPair = w.o.quota()
@@ -158,21 +161,63 @@ func (w *world) startAll(ctx context.Context) error {
 	return w.gather(ctx)
 }
 
-// gather connects the bystanders.
+// gather connects the bystanders and lets them settle.
 func (w *world) gather(ctx context.Context) error {
+	if len(w.others) == 0 {
+		return nil
+	}
+	connect := w.gatherHere
+	if w.o.Apart {
+		connect = w.gatherApart
+	}
+	if err := connect(ctx); err != nil {
+		return err
+	}
+	// What is measured is a network that stands, not the stacks and buffers of a thousand connections growing.
+	w.o.Progress.Phase("letting the others settle", 0)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(w.o.Settle):
+		return nil
+	}
+}
+
+func (w *world) gatherHere(ctx context.Context) error {
+	list, err := w.members()
+	if err != nil {
+		return err
+	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	before := w.stop
-	w.stop = func() { stop(); w.crowd.Wait(); before() }
-	for i, b := range w.others {
+	w.stop = func() { stop(); w.crowd.wait(); before() }
+	for i, m := range list {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := w.attend(run, b); err != nil {
+		if err := w.crowd.attend(run, w.url, m); err != nil {
 			return err
 		}
 		w.o.Progress.Done(len(w.active) + i + 1)
 	}
 	return nil
+}
+
+// members are the bystanders, admitted.
+func (w *world) members() ([]member, error) {
+	var list []member
+	for _, b := range w.others {
+		token, err := w.bulk.user(b.id, b.req.NATSKey)
+		if err != nil {
+			return nil, err
+		}
+		seed, err := b.user.Seed()
+		if err != nil {
+			return nil, fmt.Errorf("read key: %w", err)
+		}
+		list = append(list, member{b.id, token, seed})
+	}
+	return list, nil
 }
 
 // close stops everything and returns when all is on disk.
@@ -189,7 +234,7 @@ func (w *world) close() error {
 	if w.stop != nil {
 		w.stop()
 		w.stop = nil
-		errs = append(errs, <-w.done)
+		errs = append(errs, w.left, <-w.done)
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections() // those of settled
 	return errors.Join(errs...)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"time"
 )
 
 // Options are what a run is asked for. The zero value of a number means its default.
@@ -19,13 +20,17 @@ type Options struct {
 	Idle          int     // messages one after the other, nothing else going on
 	Urgent        int     // urgent messages, once alone and once beside a backlog
 	UrgentBacklog int     // routine messages that wait meanwhile
+	Apart         bool    // broker, agents and those who wait as processes of their own
 	Memory        bool    // also measure one broker and one agent as processes of their own
 	Dir           string  // keep everything here; empty: a temporary folder that is removed
 	Profile       string  // folder for profiles of the load
 
+	// Settle is how long those who wait do so before anything is measured.
+	Settle time.Duration
+
 	Log      *slog.Logger
 	Progress Progress
-	// Program is this program and Args0 what it was called, for the processes of Memory.
+	// Program is this program and Args0 what it was called, for the processes of Apart and Memory.
 	Program, Args0 string
 }
 
@@ -84,6 +89,15 @@ func (o *Options) defaults() error {
 	}
 	if o.Memory && runtime.GOOS != "linux" {
 		return &OptionError{"memory", "reads /proc and works on Linux only"}
+	}
+	if o.Settle < 0 || o.Settle > time.Hour {
+		return &OptionError{"settle", "must be between 0s and 1h"}
+	}
+	if o.Apart && runtime.GOOS == "windows" {
+		return &OptionError{"apart", "ends processes with a signal that Windows does not have"}
+	}
+	if o.Apart && o.Profile != "" {
+		return &OptionError{"profile", "sees this process only; with --apart there is nothing of broker and agents in it"}
 	}
 	if o.Dir != "" {
 		if have, err := os.ReadDir(o.Dir); err == nil && len(have) > 0 {

@@ -61,6 +61,7 @@ type Asked struct {
 	Rate     float64 `json:"rate"` // 0: as fast as it goes
 	Workers  int     `json:"workers"`
 	Backlog  int     `json:"urgent_backlog"`
+	Apart    bool    `json:"apart"` // broker, agents and those who wait ran as processes of their own
 }
 
 // Idle is one message after the other with nothing else going on. Unit is what no path can do without: one fsynced publish, the

@@ -137,7 +137,7 @@ func middle(ctx context.Context, n int, o *SimulateOptions) (m Middle, err error
 	w.options = []broker.Option{broker.WithoutNotary()}
 	var got atomic.Int64
 	arrived := make(chan struct{}, 1)
-	w.onMail = func() {
+	w.crowd.onMail = func() {
 		if got.Add(1) == int64(o.Messages) {
 			arrived <- struct{}{}
 		}

@@ -20,12 +20,16 @@ func (r *Result) WriteTable(w io.Writer) error {
 	if a.Rate > 0 {
 		how = fmt.Sprintf("at %g a second", a.Rate)
 	}
+	where := "all in one process"
+	if a.Apart {
+		where = "broker and agents as processes of their own"
+	}
 	size := "as the example is"
 	if a.Size > 0 {
 		size = humanize.Comma(int64(a.Size)) + " bytes each"
 	}
 	fmt.Fprintf(b, "%s agencies, %d of them exchanging %s referrals, %s, by %d callers, %s; every acknowledgement fsynced\n", humanize.Comma(int64(a.Agencies)), a.Active, humanize.Comma(int64(a.Messages)), size, a.Workers, how)
-	fmt.Fprintf(b, "%d CPUs, %s/%s, %s\n\n", r.Machine.CPUs, r.Machine.OS, r.Machine.Arch, r.Machine.Go)
+	fmt.Fprintf(b, "%d CPUs, %s/%s, %s; %s\n\n", r.Machine.CPUs, r.Machine.OS, r.Machine.Arch, r.Machine.Go, where)
 	if !r.Complete {
 		fmt.Fprintf(b, "THE RUN IS NOT COMPLETE: what follows is what was measured until it ended.\n\n")
 	}
