@@ -15,6 +15,7 @@ import (
 type slim struct {
 	allocated func() uint64 // bytes, ever
 	release   func()
+	room      func(bool) // whether the heap is to have room, as a busy program's
 	every     time.Duration
 	lasting   int // quiet looks after work
 }
@@ -23,7 +24,7 @@ type slim struct {
 const quietBytes = 1 << 20
 
 func newSlim() slim {
-	return slim{allocated: allocatedBytes, release: releaseMemory, every: 5 * time.Second, lasting: 12}
+	return slim{allocated: allocatedBytes, release: releaseMemory, room: newRoomy().give, every: 5 * time.Second, lasting: 12}
 }
 
 // run returns when ctx ends.
@@ -31,6 +32,8 @@ func (s slim) run(ctx context.Context) {
 	tick := time.NewTicker(s.every)
 	defer tick.Stop()
 	last, quiet, needed, released := s.allocated(), 0, 1, false
+	s.room(true)
+	defer s.room(false)
 	for {
 		select {
 		case <-ctx.Done():
@@ -43,9 +46,11 @@ func (s slim) run(ctx context.Context) {
 		switch {
 		case busy:
 			quiet, released = 0, false
+			s.room(true)
 		case released:
 		default:
 			if quiet++; quiet >= needed {
+				s.room(false)
 				s.release()
 				// Collecting allocates a little itself.
 				quiet, needed, released, last = 0, s.lasting, true, s.allocated()
