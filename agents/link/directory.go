@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,13 +40,13 @@ type Directory struct {
 
 	mu   sync.Mutex // one refresh at a time
 	view atomic.Pointer[directory.View]
-	kept map[string][]byte
+	part map[string][]byte // entries of a directory that is not complete yet; what is complete lies in the store
 	nc   *nats.Conn
 }
 
 // NewDirectory loads the kept copy. alarm is told of events the agency's systems must hear: a rollback, an expired head.
 func NewDirectory(ctx context.Context, root note.Verifier, st *store.Store, now func() time.Time, log *slog.Logger, alarm func(event, code string)) (*Directory, error) {
-	d := &Directory{root: root, store: st, now: now, log: log, alarm: alarm, kept: map[string][]byte{}}
+	d := &Directory{root: root, store: st, now: now, log: log, alarm: alarm}
 	if err := d.Load(ctx); err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (d *Directory) Load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open kept directory: %w", err)
 	}
-	d.kept = notes
+	d.part = nil
 	d.view.Store(view)
 	return nil
 }
@@ -184,7 +185,7 @@ func (d *Directory) fetch(ctx context.Context) error {
 	if err := d.store.Update(ctx, func(tx *store.Tx) error { return tx.SaveDirectory(all) }); err != nil {
 		return err
 	}
-	d.kept = entries
+	d.part = nil
 	d.view.Store(view)
 	d.log.Info("directory updated", "version", h.Version, "agencies", len(view.Agencies()))
 	return nil
@@ -193,13 +194,19 @@ func (d *Directory) fetch(ctx context.Context) error {
 // entries fetches what the head lists and we do not have, some at a time. What came and has the right digest is kept also
 // when another one fails, so that a large directory over a slow line arrives in the end.
 func (d *Directory) entries(ctx context.Context, digests map[string]string) (map[string][]byte, error) {
+	// Read when the head has changed, and not held meanwhile: of a thousand agencies it is 7 MB.
+	kept, err := d.store.Directory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(kept, d.part)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var failed error
 	entries := make(map[string][]byte, len(digests))
 	limit := make(chan struct{}, getsMax)
 	for key, digest := range digests {
-		if old, ok := d.kept[key]; ok && digest == digestOf(old) {
+		if old, ok := kept[key]; ok && digest == digestOf(old) {
 			mu.Lock()
 			entries[key] = old
 			mu.Unlock()
@@ -220,9 +227,10 @@ func (d *Directory) entries(ctx context.Context, digests map[string]string) (map
 		}()
 	}
 	wg.Wait()
+	d.part = map[string][]byte{}
 	for key, entry := range entries {
 		if digests[key] == digestOf(entry) {
-			d.kept[key] = entry
+			d.part[key] = entry
 		}
 	}
 	return entries, failed
