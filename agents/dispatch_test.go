@@ -119,19 +119,25 @@ func handOvers(t *testing.T, s *store.Store, now time.Time, certs []string) (all
 	return all
 }
 
-// TestWithdrawnWhileWritten: a withdrawal that is answered while a batch lies on disk without its names keeps back what is under
-// the consent; what is under another goes on, and only that is noted.
-func TestWithdrawnWhileWritten(t *testing.T) {
+// storeAndFolder is what a dispatcher stands between.
+func storeAndFolder(t *testing.T) (s *store.Store, dir string, folder route.Sink) {
+	t.Helper()
 	s, err := store.Open(filepath.Join(t.TempDir(), StoreFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	dir := filepath.Join(t.TempDir(), "intake")
-	folder, err := route.NewFolder(route.FolderConfig{Name: "intake", Dir: dir})
-	if err != nil {
+	t.Cleanup(func() { s.Close() })
+	dir = filepath.Join(t.TempDir(), "intake")
+	if folder, err = route.NewFolder(route.FolderConfig{Name: "intake", Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
+	return s, dir, folder
+}
+
+// TestWithdrawnWhileWritten: a withdrawal that is answered while a batch lies on disk without its names keeps back what is under
+// the consent; what is under another goes on, and only that is noted.
+func TestWithdrawnWhileWritten(t *testing.T) {
+	s, dir, folder := storeAndFolder(t)
 	ended, stays := schemas.NewThreadID(), schemas.NewThreadID()
 	now, under := time.Now(), map[string]string{}
 	certs := make([]string, 40)
@@ -209,16 +215,7 @@ func (s *slow) DeliverAll(ctx context.Context, ds []*route.Delivery, release rou
 // TestOvertakenKeepsOrder: what a slow sink left out because a withdrawal went past is shown before what follows it, also where one
 // in between can never be shown.
 func TestOvertakenKeepsOrder(t *testing.T) {
-	s, err := store.Open(filepath.Join(t.TempDir(), StoreFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	dir := filepath.Join(t.TempDir(), "intake")
-	folder, err := route.NewFolder(route.FolderConfig{Name: "intake", Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, dir, folder := storeAndFolder(t)
 	now, ended := time.Now(), schemas.NewThreadID()
 	all := handOvers(t, s, now, []string{ended, schemas.NewThreadID(), schemas.NewThreadID(), schemas.NewThreadID()})
 	all[2].doc, all[2].err = nil, &route.Permanent{Err: errors.New("cannot be opened")}

@@ -40,9 +40,9 @@ func (w *world) provisioned(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		// The lane of receipts is the last that an agency gets.
+		// The lane of receipts is the last that an agency gets; one consumer of it is the notary's.
 		s, err := t.js.Stream(ctx, broker.StreamReceipt)
-		if err == nil && s.CachedInfo().State.Consumers >= w.o.Agencies {
+		if err == nil && s.CachedInfo().State.Consumers > w.o.Agencies {
 			return nil
 		}
 		select {

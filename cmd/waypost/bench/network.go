@@ -170,7 +170,7 @@ func (w *world) gather(ctx context.Context) error {
 	if w.o.Apart {
 		connect = w.gatherApart
 	}
-	if err := connect(ctx); err != nil {
+	if err := connect(ctx); err != nil || w.o.Settle == 0 {
 		return err
 	}
 	// What is measured is a network that stands, not the stacks and buffers of a thousand connections growing.
