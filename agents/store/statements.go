@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql/driver"
+	"strings"
 
 	"modernc.org/sqlite"
 )
@@ -59,7 +60,7 @@ func (c *conn) statement(ctx context.Context, query string) (s *statement, once 
 	if ok && !s.busy {
 		return s, false, nil
 	}
-	compiled, err := c.PrepareContext(ctx, query)
+	compiled, err := c.PrepareContext(ctx, unlimited(query))
 	if err != nil {
 		return nil, false, err
 	}
@@ -70,6 +71,11 @@ func (c *conn) statement(ctx context.Context, query string) (s *statement, once 
 	c.kept[query] = s
 	return s, false, nil
 }
+
+// unlimited hides from SQLite (since 3.54) that a LIMIT is a parameter: it would plan by the value, and compile the statement
+// anew, which costs several times what it costs to run it, whenever another value comes. At the value of an expression it does
+// not look.
+func unlimited(query string) string { return strings.ReplaceAll(query, "LIMIT ?", "LIMIT +?") }
 
 // room drops any one statement when there are too many.
 func (c *conn) room() bool {

@@ -3,11 +3,15 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"modernc.org/sqlite"
+
+	"waypost/schemas"
 )
 
 func keeping(t testing.TB) *sql.DB {
@@ -108,6 +112,63 @@ func TestStatementsAreBounded(t *testing.T) {
 	}
 	if _, err := raw.ExecContext(context.Background(), `INSERT INTO number (n) VALUES (?)`, 5); err != nil {
 		t.Fatalf("after a change of the table: %v", err)
+	}
+}
+
+// TestCompiledOnce: what is asked all day is compiled once on each connection, whatever the values are. SQLite compiles some
+// statements anew by itself when a value changes that it planned by.
+func TestCompiledOnce(t *testing.T) {
+	ctx := t.Context()
+	s, err := Open(filepath.Join(t.TempDir(), "agent.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.read.SetMaxOpenConns(1)
+	compiled := 0
+	raw, err := s.read.Conn(ctx)
+	if err == nil {
+		err = raw.Raw(func(c any) error {
+			return c.(*conn).sqliteConn.(sqlite.AuthorizerRegisterer).RegisterAuthorizer(func(action sqlite.AuthorizerActionCode, _, _, _, _ string) sqlite.AuthorizerReturnCode {
+				if action == sqlite.AuthSelect {
+					compiled++
+				}
+				return sqlite.AuthorizerOK
+			})
+		})
+	}
+	if err = errors.Join(err, raw.Close()); err != nil {
+		t.Fatal(err)
+	}
+	hour := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	for i := range 6 {
+		limit, at := 1+i, hour.Add(time.Duration(i)*time.Hour)
+		for name, ask := range map[string]func() error{
+			"pending": func() error { _, err := s.PendingOutgoing(ctx, schemas.LaneRoutine, limit, nil); return err },
+			"held": func() error {
+				_, err := s.PendingOutgoing(ctx, schemas.LaneReceipt, limit, []string{"test-ngo"})
+				return err
+			},
+			"due":       func() error { _, err := s.DueDeliveries(ctx, "intake", i%2 == 0, at, limit); return err },
+			"next":      func() error { _, err := s.NextDue(ctx, "intake", i%2 == 0); return err },
+			"left over": func() error { _, _, err := s.LeftOver(ctx, "test-ngo", limit); return err },
+			"silent":    func() error { _, err := s.Silent(ctx, at, at, i, limit); return err },
+			"ringing":   func() error { _, err := s.Ringing(ctx, at, limit); return err },
+			"unproved":  func() error { _, _, err := s.Unproved(ctx, TableOutbox, int64(i), limit); return err },
+			"open acts": func() error { _, err := s.OpenActs(ctx, limit); return err },
+			"one's list": func() error {
+				_, err := s.ListOutgoing(ctx, "test-ngo", Page{Before: int64(i), Limit: limit})
+				return err
+			},
+		} {
+			before := compiled
+			if err := ask(); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if (i == 0) != (compiled > before) {
+				t.Errorf("%s, time %d: compiled %d", name, i, compiled-before)
+			}
+		}
 	}
 }
 
