@@ -167,3 +167,52 @@ func arrivedIsNotTakenBack(t *testing.T, p Place) {
 		t.Errorf("after the consent stood again: %v %+v, %v", again, leaves, err)
 	}
 }
+
+// tombstonesKeepTheirTurn: what leaves in the place of a lost message leaves in its order among what waits in the lane.
+func tombstonesKeepTheirTurn(t *testing.T, p Place) {
+	ctx := context.Background()
+	s, sign := open(t, p), Signer(t)
+	var ids []string
+	for range 3 {
+		o := Referral(Them, nil)
+		Update(t, s, func(tx *store.Tx) error { return tx.AddOutgoing(o, sign) })
+		ids = append(ids, o.Manifest.ID)
+	}
+	rows, err := s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, nil)
+	if err != nil || len(rows) != 3 {
+		t.Fatal(len(rows), err)
+	}
+	lost := rows[1].Manifest
+	lost.From = Us
+	Update(t, s, func(tx *store.Tx) error {
+		if err := tx.Published(rows[1:2], []uint64{7}, Now); err != nil {
+			return err
+		}
+		receipt := envelope.Manifest{ID: schemas.NewMessageID(), Thread: lost.Thread, ReplyTo: lost.ID, From: Them, To: Us, Kind: schemas.KindReceipt,
+			Lane: schemas.LaneReceipt, Seq: 1, Sent: Now, Outcome: schemas.OutcomeDelivered}
+		if _, err := tx.AddReceipt(&receipt, []byte("n"), 3, Now); err != nil {
+			return err
+		}
+		buried, err := tx.Bury(lost, Now, sign)
+		if err == nil && !buried {
+			t.Error("not buried")
+		}
+		return err
+	})
+	for limit := 1; limit <= 4; limit++ {
+		leaves, err := s.PendingOutgoing(ctx, schemas.LaneUrgent, limit, []string{"test-housing"})
+		if err != nil || len(leaves) != min(limit, 3) {
+			t.Fatalf("of at most %d leave %d, %v", limit, len(leaves), err)
+		}
+		for i, o := range leaves {
+			if o.Manifest.ID != ids[i] || o.Tombstone != (i == 1) || o.Manifest.Void() != (i == 1) {
+				t.Errorf("of at most %d, place %d: %+v", limit, i, o)
+			}
+		}
+	}
+	for lane, except := range map[schemas.Lane][]string{schemas.LaneUrgent: {"test-housing", Them}, schemas.LaneRoutine: nil} {
+		if leaves, err := s.PendingOutgoing(ctx, lane, 10, except); err != nil || len(leaves) != 0 {
+			t.Errorf("lane %s but for %v: %d leave, %v", lane, except, len(leaves), err)
+		}
+	}
+}

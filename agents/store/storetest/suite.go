@@ -55,6 +55,7 @@ func Store(t *testing.T, fresh func(t *testing.T) Place) {
 		{"erased while leaving", erasedWhileLeaving},
 		{"numbers leave in order", numbersLeaveInOrder},
 		{"what arrived is not taken back", arrivedIsNotTakenBack},
+		{"tombstones keep their turn", tombstonesKeepTheirTurn},
 		{"gauges", gauges},
 		{"probe", probe},
 		{"every statement", everyStatement},
