@@ -22,13 +22,14 @@ const (
 // restart neither forgets nor repeats it.
 func (a *Agent) runClocks(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := a.tick(ctx); err != nil && ctx.Err() == nil {
+		next, err := a.tick(ctx)
+		if err != nil && ctx.Err() == nil {
 			a.log.Error("response clocks not run", "err", err)
 			pause(ctx, time.Second)
 			continue
 		}
 		wait := clockPoll
-		if next, err := a.store.NextClock(ctx); err == nil && next != nil {
+		if next != nil {
 			wait = min(max(next.Sub(a.now()), time.Millisecond), clockPoll)
 		}
 		t := time.NewTimer(wait)
@@ -42,14 +43,15 @@ func (a *Agent) runClocks(ctx context.Context) {
 	}
 }
 
-// tick marks everything that has run out by now.
-func (a *Agent) tick(ctx context.Context) error {
+// tick marks everything that has run out by now. It says when the next clock runs out, as far as it has seen: one that began
+// meanwhile wakes whoever waits for Clocks, and one that has run out by now is to be looked at again.
+func (a *Agent) tick(ctx context.Context) (next *time.Time, err error) {
 	now := a.now()
-	next, err := a.store.NextClock(ctx)
+	due, err := a.store.Chores(ctx, now, now.Add(-remindEvery), remindersMost)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if next != nil && next.Before(now) {
+	if due.Clock != nil && due.Clock.Before(now) {
 		err := a.store.Update(ctx, func(tx *store.Tx) error {
 			ran, err := tx.RunOut(now, 500)
 			if err != nil {
@@ -72,12 +74,24 @@ func (a *Agent) tick(ctx context.Context) error {
 			return nil
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	// One of them in trouble keeps none of the others from its work.
-	if err := errors.Join(a.sweep(ctx), a.chase(ctx, now), a.ring(ctx, now)); err != nil {
-		return err
+	var failed []error // one of them in trouble keeps none of the others from its work
+	if due.LeftOver {
+		failed = append(failed, a.sweep(ctx))
+	}
+	if due.Silent {
+		failed = append(failed, a.chase(ctx, now))
+	}
+	if due.Undecided {
+		failed = append(failed, a.late(ctx, now))
+	}
+	if due.Ringing {
+		failed = append(failed, a.ring(ctx, now))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
 	}
 	if dir := a.directory.View(); dir != nil && dir.Expired(now) {
 		a.alarm(store.EventDirectoryExpired, "directory-expired")
@@ -85,9 +99,9 @@ func (a *Agent) tick(ctx context.Context) error {
 	// A key is remembered for long enough that no honest retry can still come.
 	if now.Sub(a.tidied) > time.Hour {
 		a.tidied = now
-		return a.store.Update(ctx, func(tx *store.Tx) error { return tx.ForgetIdempotency(now.AddDate(0, 0, -30)) })
+		err = a.store.Update(ctx, func(tx *store.Tx) error { return tx.ForgetIdempotency(now.AddDate(0, 0, -30)) })
 	}
-	return nil
+	return due.Clock, err
 }
 
 // alarm tells the agency's systems about the directory, once per directory version.

@@ -109,6 +109,7 @@ func (m *member) referralFiles(t testing.TB) map[string]bool {
 
 type sunk struct {
 	Event string `json:"event"`
+	Code  string `json:"code"`
 	Kind  string `json:"kind"`
 }
 

@@ -68,7 +68,7 @@ func (a *Agent) sweep(ctx context.Context) error {
 	}
 }
 
-// chase reminds holders whose answer is overdue, once a day, and marks decisions that our own people are late with.
+// chase reminds holders whose answer is overdue, once a day.
 func (a *Agent) chase(ctx context.Context, now time.Time) error {
 	silent, err := a.store.Silent(ctx, now, now.Add(-remindEvery), remindersMost, sweepMax)
 	if err != nil {
@@ -79,10 +79,11 @@ func (a *Agent) chase(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	open, err := a.store.Duties(ctx, "")
-	if err != nil || !slices.ContainsFunc(open, func(d store.Duty) bool { return d.Overdue == nil && d.Due.Before(now) }) {
-		return err
-	}
+	return nil
+}
+
+// late marks decisions that our own people are late with.
+func (a *Agent) late(ctx context.Context, now time.Time) error {
 	return a.store.Update(ctx, func(tx *store.Tx) error {
 		late, err := tx.OverdueDuties(now, sweepMax)
 		if err != nil {

@@ -285,6 +285,14 @@ func TestReminders(t *testing.T) {
 	eventually(t, "overdue here and there", func() bool {
 		return p.eventFiles(t, store.EventWithdrawalOverdue) > 0 && n.eventFiles(t, store.EventWithdrawalOverdue) > 0
 	})
+	eventually(t, "a decision is overdue", func() bool {
+		for id := range n.files(t) {
+			if n.sunk(t, id).Code == "decision-overdue-by-us" {
+				return true
+			}
+		}
+		return false
+	})
 	n.must(t, cert, "answer", `{"outcome":"stopped"}`)
 	eventually(t, "late answer counts", func() bool { return p.consent(t, cert).row(ngo) == "answered:stopped" })
 	for _, m := range []*member{p, n} {

@@ -78,6 +78,9 @@ func (s *Store) Notices(ctx context.Context, certificate string) ([]Notice, erro
 	return out, nil
 }
 
+// notAnswered is what Silent lists, at ?1, for the ones not reminded since ?2 nor ?3 times.
+const notAnswered = `due IS NOT NULL AND answered IS NULL AND due < ?1 AND (reminded IS NULL OR reminded < ?2) AND reminders < ?3`
+
 // Silent lists notices whose answer is overdue and that were not reminded since the time given, at most limit.
 func (s *Store) Silent(ctx context.Context, now, since time.Time, most, limit int) ([]Notice, error) {
 	var out []Notice
@@ -85,8 +88,8 @@ func (s *Store) Silent(ctx context.Context, now, since time.Time, most, limit in
 		n, err := scanNotice(r)
 		out = append(out, n)
 		return err
-	}, `SELECT `+noticeColumns+` FROM notices WHERE due IS NOT NULL AND answered IS NULL AND due < ? AND (reminded IS NULL OR reminded < ?) AND reminders < ?
-		ORDER BY due LIMIT ?`, millis(now), millis(since), most, limit)
+	}, `SELECT `+noticeColumns+` FROM notices WHERE `+notAnswered+`
+		ORDER BY due LIMIT ?4`, millis(now), millis(since), most, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read notices: %w", err)
 	}

@@ -152,6 +152,7 @@ func TestCompiledOnce(t *testing.T) {
 			"due":       func() error { _, err := s.DueDeliveries(ctx, "intake", i%2 == 0, at, limit); return err },
 			"next":      func() error { _, err := s.NextDue(ctx, "intake", i%2 == 0); return err },
 			"left over": func() error { _, _, err := s.LeftOver(ctx, "test-ngo", limit); return err },
+			"chores":    func() error { _, err := s.Chores(ctx, at, at, i); return err },
 			"silent":    func() error { _, err := s.Silent(ctx, at, at, i, limit); return err },
 			"ringing":   func() error { _, err := s.Ringing(ctx, at, limit); return err },
 			"unproved":  func() error { _, _, err := s.Unproved(ctx, TableOutbox, int64(i), limit); return err },

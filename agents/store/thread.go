@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -125,18 +124,6 @@ type Clock struct {
 	Kind             schemas.Kind
 	RespondBy        time.Time
 	Ours             bool // we sent it and wait; otherwise they wait for us
-}
-
-// NextClock returns the earliest running response clock, or nil.
-func (s *Store) NextClock(ctx context.Context) (*time.Time, error) {
-	var at sql.NullInt64
-	err := s.read.QueryRowContext(ctx, `SELECT min(respond_by) FROM (
-		SELECT min(respond_by) AS respond_by FROM outbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL
-		UNION ALL SELECT min(respond_by) FROM inbox WHERE respond_by IS NOT NULL AND answered IS NULL AND overdue IS NULL AND stopped IS NULL) AS clocks`).Scan(&at)
-	if err != nil {
-		return nil, fmt.Errorf("read clocks: %w", classify(err))
-	}
-	return optMoment(at), nil
 }
 
 // RunOut marks every response clock that has passed and returns them; each is returned once, ever.

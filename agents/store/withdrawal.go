@@ -74,16 +74,21 @@ func (tx *Tx) StopMessage(id string, at time.Time) error {
 	return err
 }
 
+// What LeftOver lists: from the few that were stopped to their certificates, not from all certificates.
+const (
+	underWithdrawn = `stopped IS NOT NULL AND basis LIKE 'consent:%' AND EXISTS (SELECT 1 FROM certificates WHERE certificates.id = substr(basis, 9) AND withdrawn IS NOT NULL)`
+	leftUnsent     = `state = 'pending' AND outcome = '' AND ` + underWithdrawn
+	leftUnrouted   = `routed IS NULL AND refused IS NULL AND ` + underWithdrawn
+)
+
 // LeftOver lists what a withdrawal left half-way: messages that never left, to be taken back, and messages that were never
 // routed, to be refused. A withdrawal only marks them, so that it is quick however many there are.
 func (s *Store) LeftOver(ctx context.Context, self string, limit int) (unsent []*Outgoing, unrouted []*Incoming, err error) {
-	// From the few that were stopped to their certificates, not from all certificates: it is asked at every tick.
-	const withdrawn = `stopped IS NOT NULL AND basis LIKE 'consent:%' AND EXISTS (SELECT 1 FROM certificates WHERE certificates.id = substr(basis, 9) AND withdrawn IS NOT NULL)`
 	err = each(ctx, s.read, func(r row) error {
 		o, err := scanOutgoing(r, self)
 		unsent = append(unsent, o)
 		return err
-	}, `SELECT `+outboxColumns+` FROM `+outboxFrom+` WHERE state = 'pending' AND outcome = '' AND `+withdrawn+` ORDER BY n LIMIT ?`, limit)
+	}, `SELECT `+outboxColumns+` FROM `+outboxFrom+` WHERE `+leftUnsent+` ORDER BY n LIMIT ?`, limit)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read outbox: %w", err)
 	}
@@ -91,7 +96,7 @@ func (s *Store) LeftOver(ctx context.Context, self string, limit int) (unsent []
 		in, err := scanIncoming(r, self)
 		unrouted = append(unrouted, in)
 		return err
-	}, `SELECT `+inboxList+` FROM inbox WHERE routed IS NULL AND refused IS NULL AND `+withdrawn+` ORDER BY n LIMIT ?`, limit)
+	}, `SELECT `+inboxList+` FROM inbox WHERE `+leftUnrouted+` ORDER BY n LIMIT ?`, limit)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read inbox: %w", err)
 	}

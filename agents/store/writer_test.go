@@ -222,7 +222,7 @@ func TestPerMessageStatementsUseIndexes(t *testing.T) {
 	id := schemas.NewMessageID()
 	for _, err := range []error{
 		second(s.Marks(ctx, id)), second(s.DueDeliveries(ctx, "sink", true, storetest.Now, 10)), second(s.NextDue(ctx, "sink", true)),
-		second(s.NextClock(ctx)), second(s.Silent(ctx, storetest.Now, storetest.Now, 3, 10)), second(s.Ringing(ctx, storetest.Now, 10)), second(s.Duties(ctx, "")),
+		second(s.Chores(ctx, storetest.Now, storetest.Now, 3)), second(s.Silent(ctx, storetest.Now, storetest.Now, 3, 10)), second(s.Ringing(ctx, storetest.Now, 10)), second(s.Duties(ctx, "")),
 		second(s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, nil)), second(s.PendingOutgoing(ctx, schemas.LaneUrgent, 10, []string{storetest.Them})),
 		second(s.PendingSinks(ctx)), second(s.Receipts(ctx, id)),
 		func() error { _, _, err := s.Unproved(ctx, store.TableOutbox, 0, 10); return err }(),

@@ -179,8 +179,8 @@ func (w *teller) out() {
 	w.tell("Store.ListOutgoing", bareOut(list...), err)
 	receipts, err := w.s.Receipts(w.ctx, messageID(1))
 	w.tell("Store.Receipts", receipts, err)
-	next, err := w.s.NextClock(w.ctx)
-	w.tell("Store.NextClock", next, err)
+	due, err := w.s.Chores(w.ctx, Now, Now, 3)
+	w.tell("Store.Chores", due, err)
 	history, err := w.s.History(w.ctx, threadID(1))
 	w.tell("Store.History", bareEvents(history), err)
 }

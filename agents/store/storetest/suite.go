@@ -44,6 +44,7 @@ func Store(t *testing.T, fresh func(t *testing.T) Place) {
 		{"routed once, when all required sinks took it", routedOnce},
 		{"what was not tried is due whatever the clock says", dueWithoutClock},
 		{"clock runs out once", clockRunsOutOnce},
+		{"chores are seen", choresAreSeen},
 		{"gaps are seen and heal", gapsAreSeenAndHeal},
 		{"tokens and keys", tokensAndKeys},
 		{"hostile words are not found", hostileWords},
