@@ -13,8 +13,7 @@ import (
 const (
 	// clockPoll bounds how long a changed system clock goes unnoticed.
 	clockPoll = 5 * time.Second
-	// clockGather is how long a new clock may wait for others: nearly every message brings one, and each look at all of them
-	// costs as much as half a message.
+	// clockGather is how long a new clock may wait for others: nearly every message brings one, and one look is for all of them.
 	clockGather = 100 * time.Millisecond
 )
 
