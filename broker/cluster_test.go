@@ -192,7 +192,17 @@ func current(ctx context.Context, js jetstream.JetStream, stream string) bool {
 
 func collect(ctx context.Context, t *testing.T, nc *nats.Conn, stream, agency string, want int) {
 	t.Helper()
-	c := consumer(ctx, t, nc, stream, agency)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c jetstream.Consumer
+	until(ctx, t, "somebody leads the consumer", func() bool {
+		look, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		c, err = js.Consumer(look, stream, agency)
+		return err == nil
+	})
 	for got := 0; got < want; {
 		if ctx.Err() != nil {
 			t.Fatalf("collected %d of %d", got, want)
