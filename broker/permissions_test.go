@@ -78,6 +78,9 @@ func TestAgencyMayNot(t *testing.T) {
 		{"write a record", "ledger.mail.harbour-ngo.evil-member", "x"},
 		{"write a checkpoint", "checkpoint.log", "x"},
 		{"write the broker's probe", "probe", ""},
+		{"set another's consumer on", "$JS.API.CONSUMER.RESET.MAIL_URGENT.harbour-ngo", `{"seq":9}`},
+		{"write positions", "positions.MAIL_URGENT", `{"type":"waypost.positions.v1","floors":{"harbour-ngo":9}}`},
+		{"read positions", "$JS.API.STREAM.MSG.GET.POSITIONS", `{"last_by_subj":"positions.MAIL_URGENT"}`},
 		{"write another's cosignature", "checkpoint.witness.harbour-ngo", "x"},
 		{"read the ledger", "$JS.API.DIRECT.GET.LEDGER", `{"seq":1}`},
 		{"read the ledger by subject", "$JS.API.DIRECT.GET.LEDGER.ledger.mail.harbour-ngo.north-police", ""},
@@ -101,7 +104,7 @@ func TestAgencyMayNot(t *testing.T) {
 	}
 	for _, subject := range []string{
 		">", "*", "*.>", "mail.>", "mail.*.*.*", "mail.urgent.evil-member.*", "mail.urgent.harbour-ngo.north-police",
-		"log.>", "log.*.evil-member", "ledger.>", "checkpoint.>", "$SRV.>", "_INBOX.>", "_INBOX_harbour-ngo.>", "_INBOX_*.>", "*.x", "$SYS.>", "$JS.>", "$JS.API.>", "$JS.EVENT.ADVISORY.>", "$JS.ACK.>", "$KV.>", "$KV.OTHER.>", "_R_.>",
+		"log.>", "log.*.evil-member", "ledger.>", "checkpoint.>", "positions.>", "$SRV.>", "_INBOX.>", "_INBOX_harbour-ngo.>", "_INBOX_*.>", "*.x", "$SYS.>", "$JS.>", "$JS.API.>", "$JS.EVENT.ADVISORY.>", "$JS.ACK.>", "$KV.>", "$KV.OTHER.>", "_R_.>",
 	} {
 		t.Run("subscribe/"+subject, func(t *testing.T) {
 			nc := evil.Connect(t, nats.NoReconnect())

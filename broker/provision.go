@@ -76,6 +76,7 @@ const pinned = 4 * time.Second
 func consumerConfig(l schemas.Lane, agency string, cfg *Config) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: agency, FilterSubject: "mail." + string(l) + "." + agency + ".*",
+		MemoryStorage: true, // see positions
 		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 10 * time.Second, MaxDeliver: -1, MaxAckPending: 1024, MaxWaiting: 64,
 		PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{Agents}, PinnedTTL: pinned,
@@ -83,32 +84,45 @@ func consumerConfig(l schemas.Lane, agency string, cfg *Config) jetstream.Consum
 	}
 }
 
+// patienceFor is how long one request to JetStream is waited for. In a cluster that is electing, a request is lost without a word,
+// and asked again it is answered; alone, an answer that is late comes from a slow disk.
+func patienceFor(cfg *Config) time.Duration {
+	if cfg.replicas() > 1 {
+		return time.Second
+	}
+	return 5 * time.Second
+}
+
 // Provision makes the streams and the bucket, or brings them to what cfg says, and compares what the server then
 // reports with what was asked for: a server may silently clear a setting that it cannot combine with another. It is
 // safe to repeat. The connection needs JetStream rights in the network's account.
 func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patienceFor(cfg)))
 	if err != nil {
 		return fmt.Errorf("provision broker: %w", err)
 	}
 	if err := checkVersions(ctx, js); err != nil {
 		return err
 	}
+	at, err := provisionStream(ctx, js, positionsConfig(cfg))
+	if err != nil {
+		return err
+	}
 	for _, l := range schemas.Lanes() {
-		want := streamConfig(l, cfg)
-		s, err := js.CreateOrUpdateStream(ctx, want)
-		if err != nil {
-			return fmt.Errorf("provision stream %s: %w", want.Name, err)
+		if at.State.LastSeq > 0 {
+			if err := forgetPositions(ctx, js, Stream(l)); err != nil {
+				return err
+			}
 		}
-		if err := sameStream(want, s.CachedInfo().Config); err != nil {
+		if _, err := provisionStream(ctx, js, streamConfig(l, cfg)); err != nil {
 			return err
 		}
 	}
 	if err := notary.Provision(ctx, js, cfg.replicas(), int64(cfg.Quotas.LedgerBytes)); err != nil {
 		return err
 	}
-	want := bucketConfig(cfg)
-	if _, err := js.CreateOrUpdateKeyValue(ctx, want); err != nil {
+	bucket := bucketConfig(cfg)
+	if _, err := js.CreateOrUpdateKeyValue(ctx, bucket); err != nil {
 		return fmt.Errorf("provision bucket %s: %w", Bucket, err)
 	}
 	s, err := js.Stream(ctx, streamDirectory)
@@ -116,15 +130,19 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg *Config) error {
 		return fmt.Errorf("provision bucket %s: %w", Bucket, err)
 	}
 	got := s.CachedInfo().Config
-	if !got.AllowDirect || got.MaxMsgsPerSubject != int64(want.History) || got.MaxMsgSize != want.MaxValueSize || got.Storage != want.Storage || got.MaxAge != 0 || got.Replicas != want.Replicas {
+	if !got.AllowDirect || got.MaxMsgsPerSubject != int64(bucket.History) || got.MaxMsgSize != bucket.MaxValueSize || got.Storage != bucket.Storage || got.MaxAge != 0 || got.Replicas != bucket.Replicas {
 		return fmt.Errorf("provision bucket %s: %w", Bucket, errOtherwise)
 	}
-	probe := probeConfig(cfg)
-	s, err = js.CreateOrUpdateStream(ctx, probe)
+	_, err = provisionStream(ctx, js, probeConfig(cfg))
+	return err
+}
+
+func provisionStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
+	s, err := js.CreateOrUpdateStream(ctx, want)
 	if err != nil {
-		return fmt.Errorf("provision stream %s: %w", probe.Name, err)
+		return nil, fmt.Errorf("provision stream %s: %w", want.Name, err)
 	}
-	return sameStream(probe, s.CachedInfo().Config)
+	return s.CachedInfo(), sameStream(want, s.CachedInfo().Config)
 }
 
 // checkVersions looks at all streams that are there before any of them is changed: an older program must not bring what a
@@ -151,7 +169,7 @@ func checkVersions(ctx context.Context, js jetstream.JetStream) error {
 
 // streamNames are the streams of a broker that hold something, in the order in which the ledger depends on them (see Backup).
 func streamNames() []string {
-	return []string{notary.StreamCheckpoints, notary.StreamLedger, StreamReceipt, StreamUrgent, StreamRoutine, streamDirectory}
+	return []string{streamPositions, notary.StreamCheckpoints, notary.StreamLedger, StreamReceipt, StreamUrgent, StreamRoutine, streamDirectory}
 }
 
 // streamDirectory is the stream of the bucket.
@@ -188,8 +206,9 @@ func sameStream(want, got jetstream.StreamConfig) error {
 	return nil
 }
 
-// ensureConsumers makes an agency's consumers, or corrects them. Existing ones keep their position.
-func ensureConsumers(ctx context.Context, js jetstream.JetStream, agency string, cfg *Config) error {
+// ensureConsumers makes an agency's consumers, or corrects them. Existing ones keep their position, new ones go on where the
+// agency was.
+func ensureConsumers(ctx context.Context, js jetstream.JetStream, at *positions, agency string, cfg *Config) error {
 	for _, l := range schemas.Lanes() {
 		want := consumerConfig(l, agency, cfg)
 		c, err := js.CreateOrUpdateConsumer(ctx, Stream(l), want)
@@ -199,8 +218,11 @@ func ensureConsumers(ctx context.Context, js jetstream.JetStream, agency string,
 		got := c.CachedInfo().Config
 		if got.Durable != want.Durable || got.FilterSubject != want.FilterSubject || len(got.FilterSubjects) > 0 || got.AckPolicy != want.AckPolicy ||
 			got.AckWait != want.AckWait || got.MaxDeliver != want.MaxDeliver || got.MaxAckPending != want.MaxAckPending || got.InactiveThreshold != 0 || got.DeliverPolicy != want.DeliverPolicy ||
-			got.PriorityPolicy != want.PriorityPolicy || !slices.Equal(got.PriorityGroups, want.PriorityGroups) || got.PinnedTTL != want.PinnedTTL {
+			got.MemoryStorage != want.MemoryStorage || got.PriorityPolicy != want.PriorityPolicy || !slices.Equal(got.PriorityGroups, want.PriorityGroups) || got.PinnedTTL != want.PinnedTTL {
 			return fmt.Errorf("make consumer of %s in %s: the server made it differently", agency, Stream(l))
+		}
+		if err := at.resume(ctx, Stream(l), c.CachedInfo()); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -28,10 +28,12 @@ type reconciler struct {
 	entries map[string][]byte
 	view    *directory.View
 	made    map[string]bool // agencies whose consumers this process has made or corrected
+	at      *positions
+	kept    bool // the last look at the positions went well
 }
 
 func newReconciler(b *Broker, nc *nats.Conn) (*reconciler, error) {
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*patienceFor(&b.cfg)))
 	if err != nil {
 		return nil, fmt.Errorf("watch directory: %w", err)
 	}
@@ -39,11 +41,13 @@ func newReconciler(b *Broker, nc *nats.Conn) (*reconciler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch directory: %w", err)
 	}
-	return &reconciler{b: b, js: js, root: root, first: make(chan struct{}), kick: make(chan struct{}, 1), made: map[string]bool{}}, nil
+	return &reconciler{b: b, js: js, root: root, first: make(chan struct{}), kick: make(chan struct{}, 1), made: map[string]bool{},
+		at: newPositions(nc, js, b.log), kept: true}, nil
 }
 
 // run watches until ctx ends. A watch that breaks, because an external NATS went away, is begun again.
 func (r *reconciler) run(ctx context.Context) error {
+	defer r.leave(ctx)
 	for {
 		err := r.watch(ctx)
 		if ctx.Err() != nil {
@@ -77,6 +81,8 @@ func (r *reconciler) watch(ctx context.Context) error {
 	defer repair.Stop()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	keep := time.NewTimer(positionsEvery)
+	defer keep.Stop()
 	complete, failed, behind := false, false, false
 	var seen uint64 // revision of the newest head that the watch has brought
 	for {
@@ -113,8 +119,15 @@ func (r *reconciler) watch(ctx context.Context) error {
 			if !complete || !failed {
 				continue
 			}
+		case <-keep.C:
+			again, lacking := r.keep(ctx)
+			keep.Reset(again)
+			if !complete || !lacking {
+				continue
+			}
 		case <-r.kick:
 			clear(r.made)
+			r.at.reread()
 			if !complete {
 				continue
 			}
@@ -185,7 +198,7 @@ func (r *reconciler) consumers(ctx context.Context, view *directory.View) error 
 			continue
 		}
 		// A suspended agency keeps its consumers: what waits for it is not lost if it is restored.
-		if err := ensureConsumers(ctx, r.js, a.ID, &r.b.cfg); err != nil {
+		if err := ensureConsumers(ctx, r.js, r.at, a.ID, &r.b.cfg); err != nil {
 			return err
 		}
 		r.made[a.ID] = true
@@ -197,6 +210,47 @@ func (r *reconciler) consumers(ctx context.Context, view *directory.View) error 
 		}
 	}
 	return nil
+}
+
+// keep has the positions remembered, if that is this process's business. It says when to do so again, and whether an agency
+// lacks a consumer: somebody deleted it, or streams were restored, and consumers in memory are in no backup.
+func (r *reconciler) keep(ctx context.Context) (again time.Duration, lacking bool) {
+	if !r.b.leads() {
+		return positionsEvery, false
+	}
+	began := time.Now()
+	seen, err := r.at.look(ctx)
+	again = max(positionsEvery, positionsRest*time.Since(began))
+	if ctx.Err() == nil && (err == nil) != r.kept {
+		r.kept = err == nil
+		if r.kept {
+			r.b.log.InfoContext(ctx, "positions are kept again")
+		} else {
+			r.b.log.WarnContext(ctx, "positions not kept: after a restart agencies get again what they have had since; tried again and again", "err", err)
+		}
+	}
+	if err != nil || r.view == nil {
+		return again, false
+	}
+	for _, a := range r.view.Agencies() {
+		if seen[a.ID] < len(schemas.Lanes()) {
+			r.at.reread()
+			return again, true
+		}
+	}
+	return again, false
+}
+
+// leave has the last positions remembered: after an orderly restart next to nothing comes twice.
+func (r *reconciler) leave(ctx context.Context) {
+	if !r.b.leads() || !r.js.Conn().IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), positionsLast)
+	defer cancel()
+	if _, err := r.at.look(ctx); err != nil {
+		r.b.log.WarnContext(ctx, "the last positions are not kept: agencies get again what they had in the last seconds", "err", err)
+	}
 }
 
 func errorCode(err error) string {

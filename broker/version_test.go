@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -53,16 +54,17 @@ func mark(t *testing.T, js jetstream.JetStream, stream, version string) {
 func TestOtherVersionsAreRefused(t *testing.T) {
 	b := brokertest.Start(t)
 	js := b.JetStream(t)
+	known, next := strconv.Itoa(notary.Version), strconv.Itoa(notary.Version+1)
 	cfg := broker.DefaultConfig() // other bounds than those the streams were made with: there is something to change
 	for _, tc := range []struct {
 		stream, version, says, advice string
 		is                            error
 	}{
-		{notary.StreamLedger, "2", "open stream LEDGER: version 2, this program knows 1", "run the newer waypost again", notary.ErrNewer},
-		{broker.StreamUrgent, "10", "open stream MAIL_URGENT: version 10, this program knows 1", "run the newer waypost again", notary.ErrNewer},
-		{"KV_" + broker.Bucket, "2", "open stream KV_DIRECTORY: version 2, this program knows 1", "run the newer waypost again", notary.ErrNewer},
+		{notary.StreamLedger, next, "open stream LEDGER: version " + next + ", this program knows " + known, "run the newer waypost again", notary.ErrNewer},
+		{broker.StreamUrgent, "10", "open stream MAIL_URGENT: version 10, this program knows " + known, "run the newer waypost again", notary.ErrNewer},
+		{"KV_" + broker.Bucket, next, "open stream KV_DIRECTORY: version " + next + ", this program knows " + known, "run the newer waypost again", notary.ErrNewer},
 		{notary.StreamCheckpoints, "", "open stream CHECKPOINTS: it has no version", "no way from it", notary.ErrOlder},
-		{broker.StreamReceipt, "0", "open stream MAIL_RECEIPT: version 0, this program writes 1", "no way from it", notary.ErrOlder},
+		{broker.StreamReceipt, "0", "open stream MAIL_RECEIPT: version 0, this program writes " + known, "no way from it", notary.ErrOlder},
 	} {
 		mark(t, js, tc.stream, tc.version)
 		before := everything(t, js)
@@ -74,7 +76,7 @@ func TestOtherVersionsAreRefused(t *testing.T) {
 		if diff := cmp.Diff(before, everything(t, js)); diff != "" {
 			t.Errorf("%s of version %q was refused, and something was changed:\n%s", tc.stream, tc.version, diff)
 		}
-		mark(t, js, tc.stream, "1")
+		mark(t, js, tc.stream, known)
 	}
 	if err := broker.Provision(t.Context(), b.Admin, &cfg); err != nil {
 		t.Errorf("of this version again: %v", err)
@@ -88,7 +90,8 @@ func TestOlderBrokerStops(t *testing.T) {
 	if _, err := b.JetStream(t).Publish(t.Context(), "mail.urgent.harbour-ngo.northshire-police", []byte("sealed")); err != nil {
 		t.Fatal(err)
 	}
-	mark(t, b.JetStream(t), broker.StreamUrgent, "2")
+	next := strconv.Itoa(notary.Version + 1)
+	mark(t, b.JetStream(t), broker.StreamUrgent, next)
 	b.Stop(t)
 	cfg := broker.DefaultConfig()
 	cfg.Listen, cfg.Data, cfg.Bundle = "127.0.0.1:0", b.Data(), b.Authority.BrokerBundle()
@@ -101,7 +104,7 @@ func TestOlderBrokerStops(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		err = run.Run(ctx)
 		cancel()
-		if !errors.Is(err, notary.ErrNewer) || !strings.Contains(err.Error(), "open stream MAIL_URGENT: version 2") {
+		if !errors.Is(err, notary.ErrNewer) || !strings.Contains(err.Error(), "open stream MAIL_URGENT: version "+next) {
 			t.Fatalf("ran on the streams of a newer program: %v", err)
 		}
 	}

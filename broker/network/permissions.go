@@ -23,6 +23,7 @@ const (
 
 const (
 	directoryStream = "KV_DIRECTORY"
+	positionsStream = "POSITIONS"
 	directoryPrefix = "$KV.DIRECTORY."
 	directoryGet    = "$JS.API.DIRECT.GET." + directoryStream + "." + directoryPrefix + ">"
 )
@@ -94,12 +95,12 @@ func allow(pub, sub []string) jwt.Permissions {
 
 // brokerPermissions: the broker makes streams and consumers, watches the directory, and keeps the ledger: it appends records
 // and checkpoints, answers agencies' requests for proofs, deletes single messages of the mail streams when their time is
-// over, and stores a message of its own to see whether any can be stored. It may copy the streams for a backup. It may not publish mail nor write the directory, so that its credentials forge nothing; it has the disk anyway. It
+// over, remembers how far agencies have come, and stores a message of its own to see whether any can be stored. It may copy the streams for a backup. It may not publish mail nor write the directory, so that its credentials forge nothing; it has the disk anyway. It
 // may neither delete, empty, change nor replace the ledger's streams once they are made.
 func brokerPermissions() jwt.Permissions {
 	pub := []string{"$JS.API.INFO", "$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
 		"$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.GET.>", "$JS.ACK." + directoryStream + ".>", "$JS.FC.>",
-		"ledger.>", "checkpoint.>", "probe", "$JS.API.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>"}
+		"ledger.>", "checkpoint.>", "positions.*", "probe", "$JS.API.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>"}
 	for _, s := range mailStreams {
 		pub = append(pub, "$JS.API.STREAM.MSG.DELETE."+s)
 	}
@@ -114,7 +115,7 @@ func brokerPermissions() jwt.Permissions {
 // so they are the administrators', who sign that it was restored.
 func restorerPermissions() jwt.Permissions {
 	pub := []string{"$JS.API.STREAM.INFO.*", "$JS.API.DIRECT.GET." + ledgerStream, ledgerGet + ".>", "$JS.SNAPSHOT.RESTORE.>"}
-	for _, s := range append([]string{ledgerStream, checkpointStream, directoryStream}, mailStreams...) {
+	for _, s := range append([]string{ledgerStream, checkpointStream, directoryStream, positionsStream}, mailStreams...) {
 		pub = append(pub, "$JS.API.STREAM.RESTORE."+s, "$JS.API.STREAM.DELETE."+s)
 	}
 	return allow(pub, []string{"_INBOX_restorer.>"})

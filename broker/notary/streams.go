@@ -28,7 +28,7 @@ const (
 // this program writes and reads. A program that does not know a layout must not touch what is in it.
 const (
 	VersionKey = "waypost-version"
-	Version    = 1
+	Version    = 2
 )
 
 // What CheckVersion finds.

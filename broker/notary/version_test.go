@@ -2,6 +2,7 @@ package notary_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func TestOlderNotaryWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	mark("2")
+	mark(fmt.Sprint(notary.Version + 1))
 	police.send(t, k.b, ngo.ID(), schemas.LaneUrgent, nil)
 	log := make(said, 100)
 	n, err := notary.New(notary.Config{Conn: k.b.Admin, Root: k.b.Authority.Root(), Log: k.key.Log, View: func() *directory.View { return k.view },
@@ -61,7 +62,7 @@ func TestOlderNotaryWaits(t *testing.T) {
 	for tries := 0; tries < 2; {
 		select {
 		case line := <-log:
-			if strings.Contains(line, "open stream LEDGER: version 2, this program knows 1") {
+			if strings.Contains(line, fmt.Sprintf("open stream LEDGER: version %d, this program knows %d", notary.Version+1, notary.Version)) {
 				tries++
 			}
 		case <-time.After(wait):
@@ -72,7 +73,7 @@ func TestOlderNotaryWaits(t *testing.T) {
 	if err != nil || s.CachedInfo().State.LastSeq != 0 {
 		t.Fatalf("%d records in a ledger that it does not know (%v)", s.CachedInfo().State.LastSeq, err)
 	}
-	mark("1")
+	mark(fmt.Sprint(notary.Version))
 	if sum, found := whole(t, k.b, 1); len(found) > 0 || sum.Kinds[ledger.KindMail] != 1 {
 		t.Errorf("%v, found %v", sum.Kinds, found)
 	}

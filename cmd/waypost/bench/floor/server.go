@@ -108,7 +108,7 @@ func (f *Floor) newPair(ctx context.Context, n int) (*pair, error) {
 			return p, fmt.Errorf("make stream: %w", err)
 		}
 		if *s.consumer, err = stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: "agency-" + id, FilterSubject: s.subject + id,
-			AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 1024}); err != nil {
+			AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 1024, MemoryStorage: true}); err != nil {
 			return p, fmt.Errorf("make consumer: %w", err)
 		}
 	}
