@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"waypost/broker/network"
 	"waypost/broker/notary"
@@ -79,15 +77,15 @@ func (b *BackupStream) Replicas() int {
 	return c.Replicas
 }
 
-// Backup copies all streams of a running broker, with how far each agency has come, into dir, which must be empty or not be
+// Backup copies all streams of a running broker, with the consumers' positions, into dir, which must be empty or not be
 // there. Messages go on meanwhile. conn needs the broker's rights. Files are 0600 in a folder of 0700: they hold sealed
 // messages, and in the open who wrote to whom and when.
 //
 // The streams are read one after the other, so they are not of one moment. The order makes up for it: what refers to
 // something is read before what it refers to, so that a restored broker may hold more than is spoken of in it, never less.
 //
-//	POSITIONS     first: a position must not lie beyond the end of its stream, whose numbers would then be given to other messages
-//	              that count as collected
+//	POSITIONS     first: a position must not lie beyond the end of its stream, whose next numbers are given to other messages. They
+//	              would count as collected
 //	CHECKPOINTS   next: a checkpoint must not speak of records that are not there, or the log would seem to have been cut
 //	LEDGER        before the mail: a notary begins where the ledger ends, and records what lies in the streams beyond that.
 //	              The other way round it would take numbers of the mail streams for recorded that are given out again
@@ -99,13 +97,6 @@ func (b *BackupStream) Replicas() int {
 // Everything is on disk when Backup returns nil. After an error dir holds an incomplete backup, which VerifyBackup tells.
 func Backup(ctx context.Context, conn *nats.Conn, bundle *network.Bundle, dir string) (*Manifest, error) {
 	if err := emptyFolder(dir); err != nil {
-		return nil, err
-	}
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return nil, fmt.Errorf("make backup: %w", err)
-	}
-	if _, err := newPositions(conn, js, slog.New(slog.DiscardHandler)).look(ctx); err != nil {
 		return nil, err
 	}
 	m := &Manifest{Type: BackupType, Version: notary.Version, Network: bundle.Network, Root: bundle.Root, Made: time.Now().UTC().Truncate(time.Millisecond)}

@@ -34,6 +34,7 @@ func TestBackupRestore(t *testing.T) {
 	}
 	publish(ctx, t, nc, "mail.routine.harbour-ngo.north-police", "kept")
 	collectOne(ctx, t, ngo, schemas.LaneUrgent)
+	remembered(ctx, t, b.JetStream(t), 1)
 	recorded(ctx, t, b)
 	before := contents(ctx, t, b)
 	dir := b.Backup(t)
@@ -231,6 +232,7 @@ func TestClusterRestore(t *testing.T) {
 		publish(ctx, t, nc, "mail.urgent.harbour-ngo.north-police", "kept")
 	}
 	collectOne(ctx, t, ngo, schemas.LaneUrgent)
+	remembered(ctx, t, c.JetStream(t), 1)
 	dir := c.Backup(t, 1)
 	publish(ctx, t, nc, "mail.urgent.harbour-ngo.north-police", "lost")
 	for i := range 3 {

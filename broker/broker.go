@@ -228,7 +228,7 @@ func (b *Broker) serve(ctx context.Context, nc *nats.Conn, stopped <-chan struct
 	ctx, cancel := context.WithCancel(ctx)
 	book := func() (*notary.Notary, error) {
 		return notary.New(notary.Config{Conn: nc, Root: r.root, Log: b.bundle.Log, View: b.View, Logger: b.log, Now: b.clock,
-			Interval: b.cfg.Ledger.Interval, Receipt: b.cfg.Retention.AfterReceipt, MaxAge: b.cfg.Retention.MaxAge})
+			Interval: b.cfg.Ledger.Interval, Receipt: b.cfg.Retention.AfterReceipt, MaxAge: b.cfg.Retention.MaxAge, Rewind: r.rewind})
 	}
 	done, failed := make(chan error, 1), make(chan error, 1)
 	go func() { done <- r.run(ctx) }()

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"waypost/broker/notary"
@@ -45,13 +44,13 @@ func positionsConfig(cfg *Config) jetstream.StreamConfig {
 // cluster lost a consumer's copies, the consumer begins with the first message there is, and is set on from here.
 //
 // What is remembered is some seconds old. That is safe: what an agency gets again, it recognises. The other way round would
-// lose mail, so a number here never exceeds what its agency has acknowledged, and it never outlives the messages it counts:
-// it is forgotten before a stream is made anew (forgetPositions), a backup reads it before the stream, and one that lies beyond the
-// stream's end is not believed.
+// lose mail, so a number here never exceeds what its agency has acknowledged and still knows: it is forgotten before an agency
+// that was restored is to get everything again (rewind). And it never outlives the messages it counts: it is forgotten before a
+// stream is made anew (forgetPositions), a backup reads it before the stream, and one that lies beyond the stream's end is not
+// believed.
 //
 // Not safe for concurrent use. Two processes that keep them do not harm each other: a write expects the one that was read.
 type positions struct {
-	nc  *nats.Conn
 	js  jetstream.JetStream
 	log *slog.Logger
 	of  map[string]*reached // by stream; what is missing has to be read
@@ -71,8 +70,8 @@ type positionsFile struct {
 
 const positionsType = "waypost.positions.v1"
 
-func newPositions(nc *nats.Conn, js jetstream.JetStream, log *slog.Logger) *positions {
-	return &positions{nc: nc, js: js, log: log, of: map[string]*reached{}}
+func newPositions(js jetstream.JetStream, log *slog.Logger) *positions {
+	return &positions{js: js, log: log, of: map[string]*reached{}}
 }
 
 // reread has what is remembered read again: another process may have kept it meanwhile.
@@ -124,12 +123,45 @@ func (p *positions) lookAt(ctx context.Context, stream string, seen map[string]i
 			return err
 		}
 	}
+	if len(behind) == 0 {
+		return nil
+	}
+	// Another process may have had an agency begin anew since we read.
+	delete(p.of, stream)
+	if r, err = p.read(ctx, stream, s.CachedInfo().State.LastSeq); err != nil {
+		return err
+	}
 	for _, name := range behind {
-		if err := p.setOn(ctx, stream, name, r.floors[name]); err != nil {
-			return err
+		if at := r.floors[name]; at > 0 {
+			if err := p.setOn(ctx, stream, name, at); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// rewind has an agency get everything again that the stream still holds: its store was restored from a backup. It is written
+// down first, or the next look would set the consumer on again. After an error nothing may have changed, or the position be
+// unknown and the consumer as it was; to be repeated until it returns nil.
+func (p *positions) rewind(ctx context.Context, stream, agency string) error {
+	delete(p.of, stream)
+	s, err := p.js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("rewind %s in %s: %w", agency, stream, err)
+	}
+	r, err := p.read(ctx, stream, s.CachedInfo().State.LastSeq)
+	if err != nil {
+		return fmt.Errorf("rewind %s in %s: %w", agency, stream, err)
+	}
+	if _, known := r.floors[agency]; known {
+		delete(r.floors, agency)
+		if err := p.write(ctx, stream, r); err != nil {
+			delete(p.of, stream)
+			return fmt.Errorf("rewind %s in %s: %w", agency, stream, err)
+		}
+	}
+	return p.setOn(ctx, stream, agency, 0)
 }
 
 // resume sets a consumer on that was just made, or has fallen back.
@@ -152,17 +184,10 @@ func (p *positions) resume(ctx context.Context, stream string, c *jetstream.Cons
 
 // setOn has the server go on after number at. Messages on their way to the agency come again.
 func (p *positions) setOn(ctx context.Context, stream, agency string, at uint64) error {
-	var answer struct {
-		Error *apiError `json:"error"`
-	}
-	err := call(ctx, p.nc, "$JS.API.CONSUMER.RESET."+stream+"."+agency, map[string]any{"seq": at + 1}, &answer)
-	if err == nil && answer.Error != nil {
-		err = answer.Error
-	}
-	if err != nil {
+	if _, err := p.js.ResetConsumerToSequence(ctx, stream, agency, at+1); err != nil {
 		return fmt.Errorf("set consumer of %s in %s on: %w", agency, stream, err)
 	}
-	p.log.DebugContext(ctx, "consumer goes on where it was", "agency", agency, "stream", stream)
+	p.log.DebugContext(ctx, "consumer set on", "agency", agency, "stream", stream, "after", at)
 	return nil
 }
 

@@ -15,16 +15,19 @@ import (
 	"waypost/broker"
 	"waypost/broker/brokertest"
 	"waypost/schemas"
+	"waypost/schemas/ledger"
 )
 
 // positionsIn is what is remembered of a stream: agencies and numbers.
 func positionsIn(ctx context.Context, t *testing.T, js jetstream.JetStream, stream string) map[string]uint64 {
 	t.Helper()
-	s, err := js.Stream(ctx, "POSITIONS")
+	s, err := ask(ctx, js, "POSITIONS")
 	if err != nil {
-		t.Fatal(err)
+		return nil
 	}
-	m, err := s.GetLastMsgForSubject(ctx, "positions."+stream)
+	short, cancel := context.WithTimeout(ctx, 2*time.Second) // a cluster that is electing loses requests
+	defer cancel()
+	m, err := s.GetLastMsgForSubject(short, "positions."+stream)
 	if err != nil || len(m.Data) == 0 {
 		return nil
 	}
@@ -36,6 +39,14 @@ func positionsIn(ctx context.Context, t *testing.T, js jetstream.JetStream, stre
 		return nil
 	}
 	return f.Floors
+}
+
+// remembered waits until it is on disk that the NGO has come so far in its urgent mail.
+func remembered(ctx context.Context, t *testing.T, js jetstream.JetStream, at uint64) {
+	t.Helper()
+	until(ctx, t, fmt.Sprintf("position %d is on disk", at), func() bool {
+		return positionsIn(ctx, t, js, broker.StreamUrgent)["harbour-ngo"] == at
+	})
 }
 
 // take collects n messages with the agency's own rights and acknowledges those whose index is not in but. It returns their bodies.
@@ -80,17 +91,13 @@ func TestPositions(t *testing.T) {
 	if got := take(ctx, t, to, ngo.ID(), 3); strings.Join(got, "") != "cde" {
 		t.Errorf("after an orderly stop %q came, want c, which nobody acknowledged, and what follows", got)
 	}
-	until(ctx, t, "the position is on disk", func() bool {
-		return positionsIn(ctx, t, b.JetStream(t), broker.StreamUrgent)["harbour-ngo"] == 5
-	})
+	remembered(ctx, t, b.JetStream(t), 5)
 	sendAll(ctx, t, from, "f")
 	b.Restart(t)
 	if got := take(ctx, t, to, ngo.ID(), 1); strings.Join(got, "") != "f" {
 		t.Errorf("%q came, want f", got)
 	}
-	until(ctx, t, "the position is on disk", func() bool {
-		return positionsIn(ctx, t, b.JetStream(t), broker.StreamUrgent)["harbour-ngo"] == 6
-	})
+	remembered(ctx, t, b.JetStream(t), 6)
 	// As kill -9 leaves it: what is on disk is of some time ago.
 	put(ctx, t, b.JetStream(t), `{"type":"waypost.positions.v1","floors":{"harbour-ngo":4}}`)
 	b.Restart(t)
@@ -129,9 +136,7 @@ func TestPositionsAreNotBelieved(t *testing.T) {
 			from, to := police.Connect(t), ngo.Connect(t)
 			sendAll(ctx, t, from, "a", "b", "c")
 			take(ctx, t, to, ngo.ID(), 3)
-			until(ctx, t, "the position is on disk", func() bool {
-				return positionsIn(ctx, t, b.JetStream(t), broker.StreamUrgent)["harbour-ngo"] == 3
-			})
+			remembered(ctx, t, b.JetStream(t), 3)
 			meddle(ctx, t, b.JetStream(t))
 			b.Restart(t)
 			sendAll(ctx, t, from, "d")
@@ -147,6 +152,29 @@ func TestPositionsAreNotBelieved(t *testing.T) {
 				return at == 4 || name == "stream deleted" && at == 1
 			})
 		})
+	}
+}
+
+// TestPositionsAreForgotten: before a stream is made anew, and not only when its end is seen to lie before a position: by then it
+// may have grown.
+func TestPositionsAreForgotten(t *testing.T) {
+	var cfg broker.Config
+	b := brokertest.Start(t, brokertest.WithConfig(func(c *broker.Config) { cfg = *c }))
+	police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	sendAll(ctx, t, police.Connect(t), "a")
+	take(ctx, t, ngo.Connect(t), ngo.ID(), 1)
+	js := b.JetStream(t)
+	remembered(ctx, t, js, 1)
+	if err := js.DeleteStream(ctx, broker.StreamUrgent); err != nil {
+		t.Fatal(err)
+	}
+	if err := broker.Provision(ctx, b.Admin, &cfg); err != nil {
+		t.Fatal(err)
+	}
+	if at := positionsIn(ctx, t, js, broker.StreamUrgent); at != nil {
+		t.Errorf("remembered of the stream before: %v", at)
 	}
 }
 
@@ -167,6 +195,7 @@ func TestPositionsAfterBackup(t *testing.T) {
 	from, to := police.Connect(t), ngo.Connect(t)
 	sendAll(ctx, t, from, "a", "b")
 	take(ctx, t, to, ngo.ID(), 1)
+	remembered(ctx, t, b.JetStream(t), 1)
 	recorded(ctx, t, b)
 	dir := b.Backup(t)
 	sendAll(ctx, t, from, "c", "d")
@@ -194,7 +223,7 @@ func TestConsumerComesBack(t *testing.T) {
 	sendAll(ctx, t, from, "a", "b", "c")
 	take(ctx, t, to, ngo.ID(), 3)
 	js := b.JetStream(t)
-	until(ctx, t, "the position is on disk", func() bool { return positionsIn(ctx, t, js, broker.StreamUrgent)["harbour-ngo"] == 3 })
+	remembered(ctx, t, js, 3)
 	if err := js.DeleteConsumer(ctx, broker.StreamUrgent, "harbour-ngo"); err != nil {
 		t.Fatal(err)
 	}
@@ -216,6 +245,47 @@ func TestConsumerComesBack(t *testing.T) {
 		}
 	}
 	t.Error("d does not come")
+}
+
+// TestRestoredAgencyGetsEverything: an agency whose store went back to a backup gets again what it had acknowledged, and is not
+// set on to where it was before, neither by the next looks nor by a restart.
+func TestRestoredAgencyGetsEverything(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart %v", restart), func(t *testing.T) {
+			t.Parallel()
+			b := brokertest.Start(t)
+			police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			from, to := police.Connect(t), ngo.Connect(t)
+			sendAll(ctx, t, from, "a", "b", "c")
+			take(ctx, t, to, ngo.ID(), 3)
+			remembered(ctx, t, b.JetStream(t), 3)
+			since := time.Now().Add(-time.Hour)
+			act, err := ledger.SignAct(ledger.Act{ID: schemas.NewMessageID(), At: time.Now(), Act: ledger.ActRecovers, Since: &since}, ngo.Signer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := to.RequestWithContext(ctx, ledger.ServiceSubject(ledger.VerbAct, ngo.ID()), act)
+			if err != nil || m.Header.Get("Nats-Service-Error-Code") != "" {
+				t.Fatalf("recover: %v %v", err, m.Header)
+			}
+			if restart {
+				b.Restart(t)
+			}
+			// Two looks have passed when another agency's two steps are remembered, one after the other.
+			for i := range 2 {
+				publish(ctx, t, to, "mail.urgent.north-police.harbour-ngo", "x")
+				take(ctx, t, from, police.ID(), 1)
+				until(ctx, t, "the other agency's position is remembered", func() bool {
+					return positionsIn(ctx, t, b.JetStream(t), broker.StreamUrgent)["north-police"] == uint64(4+i)
+				})
+			}
+			if got := take(ctx, t, to, ngo.ID(), 3); strings.Join(got, "") != "abc" {
+				t.Errorf("%q came, want everything", got)
+			}
+		})
+	}
 }
 
 // TestPositionsInCluster: the keeper of a cluster is lost, and then all nodes at once.
@@ -241,25 +311,14 @@ func TestPositionsInCluster(t *testing.T) {
 			return err == nil
 		})
 	}
-	kept := func(n uint64) {
-		t.Helper()
-		until(ctx, t, fmt.Sprintf("position %d is kept", n), func() bool {
-			s, err := ask(ctx, js, "POSITIONS")
-			if err != nil {
-				return false
-			}
-			m, err := s.GetLastMsgForSubject(ctx, "positions."+broker.StreamUrgent)
-			return err == nil && strings.Contains(string(m.Data), fmt.Sprintf(`"harbour-ngo":%d}`, n))
-		})
-	}
 	send("a")
 	collect(ctx, t, to, broker.StreamUrgent, ngo.ID(), 1)
-	kept(1)
+	remembered(ctx, t, js, 1)
 	k := c.Keeper()
 	c.Stop(t, k)
 	send("b")
 	collect(ctx, t, to, broker.StreamUrgent, ngo.ID(), 1)
-	kept(2)
+	remembered(ctx, t, js, 2)
 	c.Start(t, k)
 	c.Ready(t, k)
 	until(ctx, t, "the node has all positions", func() bool { return current(ctx, js, "POSITIONS") })

@@ -29,7 +29,8 @@ type reconciler struct {
 	view    *directory.View
 	made    map[string]bool // agencies whose consumers this process has made or corrected
 	at      *positions
-	kept    bool // the last look at the positions went well
+	rewinds chan rewinding // asked for by the notary
+	kept    bool           // the last look at the positions went well
 }
 
 func newReconciler(b *Broker, nc *nats.Conn) (*reconciler, error) {
@@ -42,7 +43,7 @@ func newReconciler(b *Broker, nc *nats.Conn) (*reconciler, error) {
 		return nil, fmt.Errorf("watch directory: %w", err)
 	}
 	return &reconciler{b: b, js: js, root: root, first: make(chan struct{}), kick: make(chan struct{}, 1), made: map[string]bool{},
-		at: newPositions(nc, js, b.log), kept: true}, nil
+		at: newPositions(js, b.log), rewinds: make(chan rewinding), kept: true}, nil
 }
 
 // run watches until ctx ends. A watch that breaks, because an external NATS went away, is begun again.
@@ -125,6 +126,9 @@ func (r *reconciler) watch(ctx context.Context) error {
 			if !complete || !lacking {
 				continue
 			}
+		case w := <-r.rewinds:
+			w.done <- r.at.rewind(ctx, w.stream, w.agency)
+			continue
 		case <-r.kick:
 			clear(r.made)
 			r.at.reread()
@@ -213,7 +217,7 @@ func (r *reconciler) consumers(ctx context.Context, view *directory.View) error 
 }
 
 // keep has the positions remembered, if that is this process's business. It says when to do so again, and whether an agency
-// lacks a consumer: somebody deleted it, or streams were restored, and consumers in memory are in no backup.
+// lacks a consumer: somebody deleted it.
 func (r *reconciler) keep(ctx context.Context) (again time.Duration, lacking bool) {
 	if !r.b.leads() {
 		return positionsEvery, false
@@ -239,6 +243,28 @@ func (r *reconciler) keep(ctx context.Context) (again time.Duration, lacking boo
 		}
 	}
 	return again, false
+}
+
+// rewinding is a request to have an agency get all of a stream again.
+type rewinding struct {
+	stream, agency string
+	done           chan error // buffered
+}
+
+// rewind has an agency get everything again that a stream still holds, see positions. It may be called by others than run.
+func (r *reconciler) rewind(ctx context.Context, stream, agency string) error {
+	w := rewinding{stream, agency, make(chan error, 1)}
+	select {
+	case r.rewinds <- w:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // leave has the last positions remembered: after an orderly restart next to nothing comes twice.

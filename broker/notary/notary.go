@@ -35,14 +35,17 @@ import (
 type Config struct {
 	Conn     *nats.Conn // with the broker's rights in the network account
 	Root     note.Verifier
-	Log      note.Signer             // signs checkpoints; its name is the origin
-	View     func() *directory.View  // the directory as the broker has verified it; nil before the first
-	Interval time.Duration           // between checkpoints
-	Receipt  time.Duration           // from a receipt to the deletion of the ciphertext
-	MaxAge   time.Duration           // of anything in the mail streams
-	Now      func() time.Time        // the system's clock if nil
-	Logger   *slog.Logger            // slog.Default if nil
-	Fault    func(step string) error // tests only: an error ends what is under way, as a crash would
+	Log      note.Signer            // signs checkpoints; its name is the origin
+	View     func() *directory.View // the directory as the broker has verified it; nil before the first
+	Interval time.Duration          // between checkpoints
+	Receipt  time.Duration          // from a receipt to the deletion of the ciphertext
+	MaxAge   time.Duration          // of anything in the mail streams
+	Now      func() time.Time       // the system's clock if nil
+	Logger   *slog.Logger           // slog.Default if nil
+	// Rewind has an agency get everything again that a stream still holds. If nil, its consumer is reset and nothing else: whoever
+	// remembers how far agencies have come would set it on again.
+	Rewind func(ctx context.Context, stream, agency string) error
+	Fault  func(step string) error // tests only: an error ends what is under way, as a crash would
 }
 
 // Notary is one keeper of the ledger. Several may run on one NATS.

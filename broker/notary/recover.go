@@ -40,7 +40,7 @@ func (n *Notary) again(ctx context.Context, agency string) error {
 			continue
 		}
 		// The consumer is kept: an agency may not make another, and must not be without one.
-		if _, err := n.js.ResetConsumerToSequence(ctx, name, agency, 1); err != nil {
+		if err := n.rewind(ctx, name, agency); err != nil {
 			return fmt.Errorf("recover %s: reset its consumer of %s: %w", agency, name, err)
 		}
 	}
@@ -141,4 +141,12 @@ func (n *Notary) checkRestored(ctx context.Context, act *ledger.Act) error {
 		return refuse(ledger.ServiceBad, "the first records of this ledger do not have that root")
 	}
 	return nil
+}
+
+func (n *Notary) rewind(ctx context.Context, stream, agency string) error {
+	if n.cfg.Rewind != nil {
+		return n.cfg.Rewind(ctx, stream, agency)
+	}
+	_, err := n.js.ResetConsumerToSequence(ctx, stream, agency, 1)
+	return err
 }
