@@ -197,6 +197,8 @@ func (r *reconciler) consumers(ctx context.Context, view *directory.View) error 
 			return fmt.Errorf("list consumers: %w", err)
 		}
 	}
+	// Whoever made a stream anew since we read has forgotten what was remembered of the old one.
+	r.at.reread()
 	for _, a := range view.Agencies() {
 		if r.made[a.ID] && present[a.ID] == len(schemas.Lanes()) {
 			continue
