@@ -27,6 +27,9 @@ const (
 	positionsRest  = 100
 	// positionsLast bounds the look with which a broker stops: a node that stops last has nobody left who would store it.
 	positionsLast = time.Second
+	// positionsHeld bounds how long a consumer that is being set on delivers nothing if whoever does it dies; the next that keeps
+	// the positions lets it go. Longer than clocks of nodes differ.
+	positionsHeld = 10 * time.Minute
 )
 
 func positionsConfig(cfg *Config) jetstream.StreamConfig {
@@ -100,7 +103,8 @@ func (p *positions) lookAt(ctx context.Context, stream string, seen map[string]i
 	if err != nil {
 		return err
 	}
-	var behind []string
+	var behind []*jetstream.ConsumerInfo
+	var all []error
 	moved := false
 	list := s.ListConsumers(ctx)
 	for c := range list.Info() {
@@ -112,7 +116,11 @@ func (p *positions) lookAt(ctx context.Context, stream string, seen map[string]i
 		case at > r.floors[c.Name]:
 			r.floors[c.Name], moved = at, true
 		case at < r.floors[c.Name]:
-			behind = append(behind, c.Name)
+			behind = append(behind, c)
+			continue
+		}
+		if c.Paused { // it was set on, and not let go
+			all = append(all, p.letGo(ctx, stream, c.Name))
 		}
 	}
 	if err := list.Err(); err != nil {
@@ -124,27 +132,40 @@ func (p *positions) lookAt(ctx context.Context, stream string, seen map[string]i
 		}
 	}
 	if len(behind) == 0 {
-		return nil
+		return errors.Join(all...)
 	}
 	// Another process may have had an agency begin anew since we read.
 	delete(p.of, stream)
 	if r, err = p.read(ctx, stream, s.CachedInfo().State.LastSeq); err != nil {
 		return err
 	}
-	for _, name := range behind {
-		if at := r.floors[name]; at > 0 {
-			if err := p.setOn(ctx, stream, name, at); err != nil {
-				return err
-			}
+	for _, c := range behind {
+		if at := r.floors[c.Name]; at > 0 {
+			all = append(all, p.setOn(ctx, stream, c, at))
 		}
 	}
-	return nil
+	return errors.Join(all...)
 }
 
 // rewind has an agency get everything again that the stream still holds: its store was restored from a backup. It is written
-// down first, or the next look would set the consumer on again. After an error nothing may have changed, or the position be
-// unknown and the consumer as it was; to be repeated until it returns nil.
+// down first, or the next look would set the consumer on again; and once more at the end, so that another process that looked
+// in between cannot write down what it saw. After an error nothing may have changed, or the position be unknown and the
+// consumer as it was; to be repeated until it returns nil.
 func (p *positions) rewind(ctx context.Context, stream, agency string) error {
+	if err := p.forget(ctx, stream, agency); err != nil {
+		return err
+	}
+	c, err := p.js.Consumer(ctx, stream, agency)
+	if err != nil {
+		return fmt.Errorf("rewind %s in %s: %w", agency, stream, err)
+	}
+	if err := p.setOn(ctx, stream, c.CachedInfo(), 0); err != nil {
+		return err
+	}
+	return p.forget(ctx, stream, agency)
+}
+
+func (p *positions) forget(ctx context.Context, stream, agency string) error {
 	delete(p.of, stream)
 	s, err := p.js.Stream(ctx, stream)
 	if err != nil {
@@ -154,14 +175,12 @@ func (p *positions) rewind(ctx context.Context, stream, agency string) error {
 	if err != nil {
 		return fmt.Errorf("rewind %s in %s: %w", agency, stream, err)
 	}
-	if _, known := r.floors[agency]; known {
-		delete(r.floors, agency)
-		if err := p.write(ctx, stream, r); err != nil {
-			delete(p.of, stream)
-			return fmt.Errorf("rewind %s in %s: %w", agency, stream, err)
-		}
+	delete(r.floors, agency)
+	if err := p.write(ctx, stream, r); err != nil {
+		delete(p.of, stream)
+		return fmt.Errorf("rewind %s in %s: %w", agency, stream, err)
 	}
-	return p.setOn(ctx, stream, agency, 0)
+	return nil
 }
 
 // resume sets a consumer on that was just made, or has fallen back.
@@ -177,17 +196,59 @@ func (p *positions) resume(ctx context.Context, stream string, c *jetstream.Cons
 		}
 	}
 	if at := r.floors[c.Name]; at > c.AckFloor.Stream {
-		return p.setOn(ctx, stream, c.Name, at)
+		return p.setOn(ctx, stream, c, at)
 	}
 	return nil
 }
 
 // setOn has the server go on after number at. Messages on their way to the agency come again.
-func (p *positions) setOn(ctx context.Context, stream, agency string, at uint64) error {
-	if _, err := p.js.ResetConsumerToSequence(ctx, stream, agency, at+1); err != nil {
-		return fmt.Errorf("set consumer of %s in %s on: %w", agency, stream, err)
+func (p *positions) setOn(ctx context.Context, stream string, c *jetstream.ConsumerInfo, at uint64) (err error) {
+	if c.Config.Replicas > 1 {
+		err = p.remake(ctx, stream, c.Config, at)
+	} else {
+		_, err = p.js.ResetConsumerToSequence(ctx, stream, c.Name, at+1)
 	}
-	p.log.DebugContext(ctx, "consumer set on", "agency", agency, "stream", stream, "after", at)
+	if err != nil {
+		return fmt.Errorf("set consumer of %s in %s on: %w", c.Name, stream, err)
+	}
+	p.log.DebugContext(ctx, "consumer set on", "agency", c.Name, "stream", stream, "after", at)
+	return nil
+}
+
+// remake sets a consumer on that has copies on several nodes. The server's reset alone is not safe while mail flows: what it
+// delivers between proposing the reset and applying it is entered after it, under the old count, and the floor then passes
+// messages by that nobody has acknowledged; a node that was away may keep what was before (nats-server 2.15.2,
+// applyConsumerEntries; TestRewindWhileMailFlows). So the consumer is made anew, and delivers nothing before it stands where it
+// should. An agent that waits is told and asks again. Whatever step is the last, the next look goes on.
+func (p *positions) remake(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, at uint64) error {
+	name := cfg.Durable
+	if err := p.js.DeleteConsumer(ctx, stream, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return err
+	}
+	cfg.PauseUntil, cfg.Metadata = nil, nil
+	if at == 0 {
+		_, err := p.js.CreateConsumer(ctx, stream, cfg)
+		return err
+	}
+	until := time.Now().Add(positionsHeld)
+	cfg.PauseUntil = &until
+	if _, err := p.js.CreateConsumer(ctx, stream, cfg); err != nil {
+		return err
+	}
+	is, err := p.js.ResetConsumerToSequence(ctx, stream, name, at+1)
+	if err != nil {
+		return err
+	}
+	if !is.Paused { // another process let it go
+		return p.rewind(ctx, stream, name)
+	}
+	return p.letGo(ctx, stream, name)
+}
+
+func (p *positions) letGo(ctx context.Context, stream, agency string) error {
+	if _, err := p.js.ResumeConsumer(ctx, stream, agency); err != nil {
+		return fmt.Errorf("let consumer of %s in %s go: %w", agency, stream, err)
+	}
 	return nil
 }
 

@@ -247,6 +247,19 @@ func TestConsumerComesBack(t *testing.T) {
 	t.Error("d does not come")
 }
 
+// TestHeldConsumerIsLetGo: as a process leaves it that died while it set a consumer on.
+func TestHeldConsumerIsLetGo(t *testing.T) {
+	b := brokertest.Start(t)
+	police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := b.JetStream(t).PauseConsumer(ctx, broker.StreamUrgent, "harbour-ngo", time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	sendAll(ctx, t, police.Connect(t), "a")
+	take(ctx, t, ngo.Connect(t), ngo.ID(), 1)
+}
+
 // TestRestoredAgencyGetsEverything: an agency whose store went back to a backup gets again what it had acknowledged, and is not
 // set on to where it was before, neither by the next looks nor by a restart.
 func TestRestoredAgencyGetsEverything(t *testing.T) {

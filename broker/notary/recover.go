@@ -39,7 +39,7 @@ func (n *Notary) again(ctx context.Context, agency string) error {
 		if i == 0 {
 			continue
 		}
-		// The consumer is kept: an agency may not make another, and must not be without one.
+		// An agency may not make a consumer itself, so it is never left without one.
 		if err := n.rewind(ctx, name, agency); err != nil {
 			return fmt.Errorf("recover %s: reset its consumer of %s: %w", agency, name, err)
 		}
