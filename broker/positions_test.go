@@ -213,6 +213,41 @@ func TestPositionsAfterBackup(t *testing.T) {
 	}
 }
 
+// TestPositionsOfAnotherBackup: a restore was interrupted and is repeated with another backup. The positions of the first are not
+// those of the second's mail.
+func TestPositionsOfAnotherBackup(t *testing.T) {
+	b := brokertest.Start(t)
+	police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	to := ngo.Connect(t)
+	sendAll(ctx, t, police.Connect(t), "a", "b")
+	take(ctx, t, to, ngo.ID(), 1)
+	remembered(ctx, t, b.JetStream(t), 1)
+	recorded(ctx, t, b)
+	dir := b.Backup(t)
+	s, err := b.JetStream(t).Stream(ctx, "POSITIONS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Stop(t)
+	b.Wipe(t)
+	ready := b.AwaitRestore(t)
+	if _, err := b.JetStream(t).CreateStream(ctx, s.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		put(ctx, t, b.JetStream(t), `{"type":"waypost.positions.v1","floors":{"harbour-ngo":2}}`)
+	}
+	if _, err := b.Restore(t, dir); err != nil {
+		t.Fatal(err)
+	}
+	ready()
+	if got := take(ctx, t, to, ngo.ID(), 1); strings.Join(got, "") != "b" {
+		t.Errorf("%q came after the restore, want b", got)
+	}
+}
+
 // TestConsumerComesBack: a consumer that is deleted, and one that fell back, go on where the agency was, within seconds.
 func TestConsumerComesBack(t *testing.T) {
 	b := brokertest.Start(t)

@@ -109,7 +109,7 @@ func manifestRecords(m *Manifest) uint64 {
 }
 
 // makeRoom looks at what is there. It returns the streams that an interrupted restore has made, and deletes the empty ones
-// of a broker that has just started, the ledger's first: a notary cannot append to what is gone.
+// of a broker that has just started, the ledger's first: a notary cannot append to what is gone. Positions go with them.
 func makeRoom(ctx context.Context, js jetstream.JetStream, m *Manifest) (done map[string]bool, err error) {
 	done = map[string]bool{}
 	var empty []string
@@ -125,7 +125,7 @@ func makeRoom(ctx context.Context, js jetstream.JetStream, m *Manifest) (done ma
 		started = started || s.Name == notary.StreamLedger
 		_, last := s.Counts()
 		switch at := have.CachedInfo().State.LastSeq; {
-		case at == 0:
+		case at == 0, s.Name == streamPositions: // an interrupted restore may have been of another backup, whose numbers are of other mail
 			empty = append(empty, s.Name)
 		case at >= last && last > 0:
 			done[s.Name] = true
