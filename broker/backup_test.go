@@ -232,7 +232,6 @@ func TestClusterRestore(t *testing.T) {
 		publish(ctx, t, nc, "mail.urgent.harbour-ngo.north-police", "kept")
 	}
 	collectOne(ctx, t, ngo, schemas.LaneUrgent)
-	remembered(ctx, t, c.JetStream(t), 1)
 	dir := c.Backup(t, 1)
 	publish(ctx, t, nc, "mail.urgent.harbour-ngo.north-police", "lost")
 	for i := range 3 {

@@ -158,8 +158,11 @@ func (b *Broker) runEmbedded(ctx context.Context) error {
 	b.mu.Lock()
 	b.server, b.url = s, s.ClientURL()
 	b.mu.Unlock()
-	nc, err := nats.Connect("", nats.InProcessServer(s), nats.UserCredentials(b.bundle.Credentials), nats.CustomInboxPrefix("_INBOX_broker"), nats.Name("waypost broker"), b.reportErrors(ctx))
+	nc, err := b.connectOwn(ctx, s)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("connect to own server: %w", err)
 	}
 	defer nc.Close()
@@ -173,6 +176,22 @@ func (b *Broker) runEmbedded(ctx context.Context) error {
 	}
 	b.log.InfoContext(ctx, "broker stops")
 	return nil
+}
+
+// connectOwn connects to the server in this process. One that is just starting has been seen to close the first connection.
+func (b *Broker) connectOwn(ctx context.Context, s *server.Server) (*nats.Conn, error) {
+	for tries := 20; ; tries-- {
+		nc, err := nats.Connect("", nats.InProcessServer(s), nats.UserCredentials(b.bundle.Credentials), nats.CustomInboxPrefix("_INBOX_broker"), nats.Name("waypost broker"), b.reportErrors(ctx))
+		if err == nil || tries == 0 || !s.Running() {
+			return nc, err
+		}
+		b.log.WarnContext(ctx, "own server not reached, trying again", "err", err)
+		select {
+		case <-time.After(leaderEvery):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (b *Broker) runExternal(ctx context.Context) error {

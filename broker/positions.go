@@ -42,9 +42,13 @@ func positionsConfig(cfg *Config) jetstream.StreamConfig {
 	}
 }
 
-// positions remembers on disk how far each agency has come. The server itself keeps that in memory (consumerConfig): on disk
-// it would write and sync a file for each of thousands of consumers, some times a second. So after a restart, or when a
-// cluster lost a consumer's copies, the consumer begins with the first message there is, and is set on from here.
+// positionsKept says whether the broker remembers how far agencies have come. Alone it does: the server keeps that in memory
+// (consumerConfig), because on disk it would write and sync a file for each of thousands of consumers, some times a second. In a
+// cluster each consumer is a Raft group on the disks of a majority, which survives the loss of any node.
+func positionsKept(cfg *Config) bool { return cfg.replicas() == 1 }
+
+// positions remembers on disk how far each agency has come. After a restart a consumer in memory begins with the first message
+// there is, and is set on from here.
 //
 // What is remembered is some seconds old. That is safe: what an agency gets again, it recognises. The other way round would
 // lose mail, so a number here never exceeds what its agency has acknowledged and still knows: it is forgotten before an agency
@@ -215,10 +219,10 @@ func (p *positions) setOn(ctx context.Context, stream string, c *jetstream.Consu
 	return nil
 }
 
-// remake sets a consumer on that has copies on several nodes. The server's reset alone is not safe while mail flows: what it
+// remake makes a consumer anew that goes on after number at. For one with copies on several nodes, the server's reset alone is not safe while mail flows: what it
 // delivers between proposing the reset and applying it is entered after it, under the old count, and the floor then passes
 // messages by that nobody has acknowledged; a node that was away may keep what was before (nats-server 2.15.2,
-// applyConsumerEntries; TestRewindWhileMailFlows). So the consumer is made anew, and delivers nothing before it stands where it
+// applyConsumerEntries; TestRewindWhileMailFlows). So the new one delivers nothing before it stands where it
 // should. An agent that waits is told and asks again. Whatever step is the last, the next look goes on.
 func (p *positions) remake(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, at uint64) error {
 	name := cfg.Durable
@@ -250,6 +254,19 @@ func (p *positions) letGo(ctx context.Context, stream, agency string) error {
 		return fmt.Errorf("let consumer of %s in %s go: %w", agency, stream, err)
 	}
 	return nil
+}
+
+// moveStorage makes a consumer anew where it stands, if why it could not be made is that it lies in memory and should not, or the
+// other way round: a backup of a single broker was restored into a cluster. Otherwise it returns the error that there was.
+func (p *positions) moveStorage(ctx context.Context, stream string, want jetstream.ConsumerConfig, failed error) (jetstream.Consumer, error) {
+	c, err := p.js.Consumer(ctx, stream, want.Durable)
+	if err != nil || c.CachedInfo().Config.MemoryStorage == want.MemoryStorage {
+		return nil, failed
+	}
+	if err := p.remake(ctx, stream, want, c.CachedInfo().AckFloor.Stream); err != nil {
+		return nil, err
+	}
+	return p.js.Consumer(ctx, stream, want.Durable)
 }
 
 // read gives what is remembered of a stream that ends at last.

@@ -282,6 +282,37 @@ func TestConsumerComesBack(t *testing.T) {
 	t.Error("d does not come")
 }
 
+// TestConsumerChangesStorage: as one of a single broker is that was restored into a cluster, the other way round. What it was
+// acknowledged does not come again.
+func TestConsumerChangesStorage(t *testing.T) {
+	b := brokertest.Start(t)
+	police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	from, to, js := police.Connect(t), ngo.Connect(t), b.JetStream(t)
+	c, err := js.Consumer(ctx, broker.StreamUrgent, "harbour-ngo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := c.CachedInfo().Config
+	if cfg.MemoryStorage = false; js.DeleteConsumer(ctx, broker.StreamUrgent, "harbour-ngo") != nil {
+		t.Fatal("not deleted")
+	}
+	if _, err := js.CreateConsumer(ctx, broker.StreamUrgent, cfg); err != nil {
+		t.Fatal(err)
+	}
+	sendAll(ctx, t, from, "a", "b")
+	take(ctx, t, to, ngo.ID(), 1)
+	b.Restart(t)
+	until(ctx, t, "it lies in memory", func() bool {
+		c, err := b.JetStream(t).Consumer(ctx, broker.StreamUrgent, "harbour-ngo")
+		return err == nil && c.CachedInfo().Config.MemoryStorage && !c.CachedInfo().Paused
+	})
+	if got := take(ctx, t, to, ngo.ID(), 1); got[0] != "b" {
+		t.Errorf("%q came, want b", got)
+	}
+}
+
 // TestHeldConsumerIsLetGo: as a process leaves it that died while it set a consumer on.
 func TestHeldConsumerIsLetGo(t *testing.T) {
 	b := brokertest.Start(t)
@@ -336,7 +367,7 @@ func TestRestoredAgencyGetsEverything(t *testing.T) {
 	}
 }
 
-// TestPositionsInCluster: the keeper of a cluster is lost, and then all nodes at once.
+// TestPositionsInCluster: the keeper of a cluster is lost, and then all nodes at once; nothing comes twice.
 func TestPositionsInCluster(t *testing.T) {
 	c := brokertest.StartCluster(t, 3)
 	police, ngo := c.Join(t, "north-police", schemas.RolePolice), c.Join(t, "harbour-ngo", schemas.RoleNGO)
@@ -361,15 +392,13 @@ func TestPositionsInCluster(t *testing.T) {
 	}
 	send("a")
 	collect(ctx, t, to, broker.StreamUrgent, ngo.ID(), 1)
-	remembered(ctx, t, js, 1)
 	k := c.Keeper()
 	c.Stop(t, k)
 	send("b")
 	collect(ctx, t, to, broker.StreamUrgent, ngo.ID(), 1)
-	remembered(ctx, t, js, 2)
 	c.Start(t, k)
 	c.Ready(t, k)
-	until(ctx, t, "the node has all positions", func() bool { return current(ctx, js, "POSITIONS") })
+	until(ctx, t, "the node has all mail", func() bool { return current(ctx, js, broker.StreamUrgent) })
 	for i := range 3 {
 		c.Stop(t, i)
 	}

@@ -76,7 +76,7 @@ const pinned = 4 * time.Second
 func consumerConfig(l schemas.Lane, agency string, cfg *Config) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: agency, FilterSubject: "mail." + string(l) + "." + agency + ".*",
-		MemoryStorage: true, // see positions
+		MemoryStorage: positionsKept(cfg),
 		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 10 * time.Second, MaxDeliver: -1, MaxAckPending: 1024, MaxWaiting: 64,
 		PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{Agents}, PinnedTTL: pinned,
@@ -213,6 +213,9 @@ func ensureConsumers(ctx context.Context, js jetstream.JetStream, at *positions,
 		want := consumerConfig(l, agency, cfg)
 		c, err := js.CreateOrUpdateConsumer(ctx, Stream(l), want)
 		if err != nil {
+			c, err = at.moveStorage(ctx, Stream(l), want, err)
+		}
+		if err != nil {
 			return fmt.Errorf("make consumer of %s in %s: %w", agency, Stream(l), err)
 		}
 		got := c.CachedInfo().Config
@@ -220,6 +223,9 @@ func ensureConsumers(ctx context.Context, js jetstream.JetStream, at *positions,
 			got.AckWait != want.AckWait || got.MaxDeliver != want.MaxDeliver || got.MaxAckPending != want.MaxAckPending || got.InactiveThreshold != 0 || got.DeliverPolicy != want.DeliverPolicy ||
 			got.MemoryStorage != want.MemoryStorage || got.PriorityPolicy != want.PriorityPolicy || !slices.Equal(got.PriorityGroups, want.PriorityGroups) || got.PinnedTTL != want.PinnedTTL {
 			return fmt.Errorf("make consumer of %s in %s: the server made it differently", agency, Stream(l))
+		}
+		if !want.MemoryStorage {
+			continue
 		}
 		if err := at.resume(ctx, Stream(l), c.CachedInfo()); err != nil {
 			return err

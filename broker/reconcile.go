@@ -221,7 +221,7 @@ func (r *reconciler) consumers(ctx context.Context, view *directory.View) error 
 // keep has the positions remembered, if that is this process's business. It says when to do so again, and whether an agency
 // lacks a consumer: somebody deleted it.
 func (r *reconciler) keep(ctx context.Context) (again time.Duration, lacking bool) {
-	if !r.b.leads() {
+	if !positionsKept(&r.b.cfg) || !r.b.leads() {
 		return positionsEvery, false
 	}
 	began := time.Now()
@@ -271,7 +271,7 @@ func (r *reconciler) rewind(ctx context.Context, stream, agency string) error {
 
 // leave has the last positions remembered: after an orderly restart next to nothing comes twice.
 func (r *reconciler) leave(ctx context.Context) {
-	if !r.b.leads() || !r.js.Conn().IsConnected() {
+	if !positionsKept(&r.b.cfg) || !r.b.leads() || !r.js.Conn().IsConnected() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), positionsLast)

@@ -136,14 +136,7 @@ func sendSnapshot(ctx context.Context, nc *nats.Conn, dir string, b *BackupStrea
 		return fmt.Errorf("restore %s: %w", b.Name, err)
 	}
 	defer f.Close()
-	var answer struct {
-		Error   *apiError `json:"error"`
-		Deliver string    `json:"deliver_subject"`
-	}
-	err = call(ctx, nc, "$JS.API.STREAM.RESTORE."+b.Name, map[string]any{"config": config, "state": b.State}, &answer)
-	if err == nil && answer.Error != nil {
-		err = answer.Error
-	}
+	deliver, err := b.offer(ctx, nc, config)
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", b.Name, err)
 	}
@@ -151,7 +144,7 @@ func sendSnapshot(ctx context.Context, nc *nats.Conn, dir string, b *BackupStrea
 	for {
 		n, err := io.ReadFull(r, chunk)
 		if n > 0 {
-			if err := b.part(ctx, nc, answer.Deliver, chunk[:n]); err != nil {
+			if err := b.part(ctx, nc, deliver, chunk[:n]); err != nil {
 				return err
 			}
 		}
@@ -163,7 +156,33 @@ func sendSnapshot(ctx context.Context, nc *nats.Conn, dir string, b *BackupStrea
 		}
 	}
 	// An empty part is the end; it is answered when the stream is made.
-	return b.part(ctx, nc, answer.Deliver, nil)
+	return b.part(ctx, nc, deliver, nil)
+}
+
+// noPeers is JetStream's error code for a cluster in which too few nodes are known to be up.
+const noPeers = 10005
+
+// offer announces the stream, and returns where its parts are to be sent. Nodes of a cluster that has just started take a moment
+// to hear of each other.
+func (b *BackupStream) offer(ctx context.Context, nc *nats.Conn, config map[string]jsontext.Value) (string, error) {
+	for deadline := time.Now().Add(silence); ; {
+		var answer struct {
+			Error   *apiError `json:"error"`
+			Deliver string    `json:"deliver_subject"`
+		}
+		err := call(ctx, nc, "$JS.API.STREAM.RESTORE."+b.Name, map[string]any{"config": config, "state": b.State}, &answer)
+		if err != nil || answer.Error == nil {
+			return answer.Deliver, err
+		}
+		if answer.Error.ErrCode != noPeers || time.Now().After(deadline) {
+			return "", answer.Error
+		}
+		select {
+		case <-time.After(leaderEvery):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
 }
 
 // part sends a piece and waits for the word that it was taken. Bodies of an answer are there at the end or on failure.
