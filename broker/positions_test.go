@@ -77,14 +77,20 @@ func sendAll(ctx context.Context, t *testing.T, nc *nats.Conn, bodies ...string)
 	}
 }
 
+// correspondents are a broker, two agencies and their connections, and the time that a test may take.
+func correspondents(t *testing.T) (ctx context.Context, b *brokertest.Broker, police, ngo *brokertest.Agency, from, to *nats.Conn) {
+	t.Helper()
+	b = brokertest.Start(t)
+	police, ngo = b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx, b, police, ngo, police.Connect(t), ngo.Connect(t)
+}
+
 // TestPositions: what an agency has acknowledged does not come again after the broker stopped; what it has not, comes. After a
 // sudden end what it acknowledged since the last look comes again, and nothing is left out.
 func TestPositions(t *testing.T) {
-	b := brokertest.Start(t)
-	police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	from, to := police.Connect(t), ngo.Connect(t)
+	ctx, b, _, ngo, from, to := correspondents(t)
 	sendAll(ctx, t, from, "a", "b", "c", "d", "e")
 	take(ctx, t, to, ngo.ID(), 4, 2) // c is decided by nobody: acknowledged are a, b and d
 	b.Restart(t)
@@ -129,11 +135,7 @@ func TestPositionsAreNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := brokertest.Start(t)
-			police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			from, to := police.Connect(t), ngo.Connect(t)
+			ctx, b, _, ngo, from, to := correspondents(t)
 			sendAll(ctx, t, from, "a", "b", "c")
 			take(ctx, t, to, ngo.ID(), 3)
 			remembered(ctx, t, b.JetStream(t), 3)
@@ -188,11 +190,7 @@ func put(ctx context.Context, t *testing.T, js jetstream.JetStream, body string)
 // TestPositionsAfterBackup: numbers that were given to other messages after a restore are not skipped, although the agency
 // had acknowledged further before the broker was lost.
 func TestPositionsAfterBackup(t *testing.T) {
-	b := brokertest.Start(t)
-	police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	from, to := police.Connect(t), ngo.Connect(t)
+	ctx, b, _, ngo, from, to := correspondents(t)
 	sendAll(ctx, t, from, "a", "b")
 	take(ctx, t, to, ngo.ID(), 1)
 	remembered(ctx, t, b.JetStream(t), 1)
@@ -250,11 +248,7 @@ func TestPositionsOfAnotherBackup(t *testing.T) {
 
 // TestConsumerComesBack: a consumer that is deleted, and one that fell back, go on where the agency was, within seconds.
 func TestConsumerComesBack(t *testing.T) {
-	b := brokertest.Start(t)
-	police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	from, to := police.Connect(t), ngo.Connect(t)
+	ctx, b, _, ngo, from, to := correspondents(t)
 	sendAll(ctx, t, from, "a", "b", "c")
 	take(ctx, t, to, ngo.ID(), 3)
 	js := b.JetStream(t)
@@ -332,11 +326,7 @@ func TestRestoredAgencyGetsEverything(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restart %v", restart), func(t *testing.T) {
 			t.Parallel()
-			b := brokertest.Start(t)
-			police, ngo := b.Join(t, "north-police", schemas.RolePolice), b.Join(t, "harbour-ngo", schemas.RoleNGO)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			from, to := police.Connect(t), ngo.Connect(t)
+			ctx, b, police, ngo, from, to := correspondents(t)
 			sendAll(ctx, t, from, "a", "b", "c")
 			take(ctx, t, to, ngo.ID(), 3)
 			remembered(ctx, t, b.JetStream(t), 3)
@@ -367,8 +357,8 @@ func TestRestoredAgencyGetsEverything(t *testing.T) {
 	}
 }
 
-// TestPositionsInCluster: the keeper of a cluster is lost, and then all nodes at once; nothing comes twice.
-func TestPositionsInCluster(t *testing.T) {
+// TestConsumersInCluster: the keeper of a cluster is lost, and then all nodes at once; nothing comes twice.
+func TestConsumersInCluster(t *testing.T) {
 	c := brokertest.StartCluster(t, 3)
 	police, ngo := c.Join(t, "north-police", schemas.RolePolice), c.Join(t, "harbour-ngo", schemas.RoleNGO)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)

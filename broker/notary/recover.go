@@ -39,7 +39,7 @@ func (n *Notary) again(ctx context.Context, agency string) error {
 		if i == 0 {
 			continue
 		}
-		// An agency may not make a consumer itself, so it is never left without one.
+		// An agency may not make a consumer itself: one that is lost half-way is made again by the broker.
 		if err := n.rewind(ctx, name, agency); err != nil {
 			return fmt.Errorf("recover %s: reset its consumer of %s: %w", agency, name, err)
 		}

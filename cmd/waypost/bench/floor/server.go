@@ -107,6 +107,7 @@ func (f *Floor) newPair(ctx context.Context, n int) (*pair, error) {
 		if err != nil {
 			return p, fmt.Errorf("make stream: %w", err)
 		}
+		// In memory, as those of a single broker.
 		if *s.consumer, err = stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: "agency-" + id, FilterSubject: s.subject + id,
 			AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 1024, MemoryStorage: true}); err != nil {
 			return p, fmt.Errorf("make consumer: %w", err)
